@@ -1,0 +1,4 @@
+//! Question banks and attempts at them.
+
+pub mod exam;
+pub mod question_bank;

@@ -1,0 +1,3 @@
+//! Experience points, levels and streaks.
+
+pub mod progress;

@@ -1,0 +1,3 @@
+//! A member's diary.
+
+pub mod entry;
