@@ -101,8 +101,8 @@ impl<'a> Pool<'a> {
             .pop()
     }
 
-    /// Adds one item, or two of a pair, of the category that has the fewest so far; false when the pool
-    /// is empty.
+    /// Adds one item, or two of a pair, of the category that has the fewest so far, before others one that
+    /// has single items left; false when the pool is empty.
     fn fill(
         &mut self,
         picked: &mut Picked<'a>,
@@ -116,9 +116,9 @@ impl<'a> Pool<'a> {
         open.retain(|shelf| {
             !shelf.singles.is_empty() || (may_take_pair && !shelf.pairs.is_empty())
         });
-        let of_category = |shelf: &Shelf<'_>| picked.of_category(shelf.name);
-        let fewest = open.iter().map(|shelf| of_category(shelf)).min();
-        open.retain(|shelf| Some(of_category(shelf)) == fewest);
+        let rank = |shelf: &Shelf<'_>| (picked.of_category(shelf.name), shelf.singles.is_empty());
+        let first = open.iter().map(|shelf| rank(shelf)).min();
+        open.retain(|shelf| Some(rank(shelf)) == first);
         let Some(category) = open.choose_mut(chance) else {
             return false;
         };
