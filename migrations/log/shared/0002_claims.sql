@@ -20,13 +20,13 @@ CREATE TABLE command_ids (
 
 CREATE INDEX command_ids_expiry ON command_ids (expires_at) WHERE expires_at IS NOT NULL;
 
--- How far each policy has come, and who runs it.
+-- How far each policy has come, and who runs it; lease_until is in milliseconds of the database clock.
 CREATE TABLE policy_checkpoints (
     policy      TEXT   NOT NULL PRIMARY KEY,
     position    BIGINT NOT NULL,
     epoch       BIGINT NOT NULL,
     owner       UUID,
-    lease_until TIMESTAMPTZ,
+    lease_until BIGINT,
     attempts    BIGINT NOT NULL,
     error       TEXT
 );

@@ -25,11 +25,11 @@ CREATE TABLE challenges (
 
 CREATE INDEX challenges_expiry ON challenges (expires_at);
 
--- One row a background job; the lease keeps it to one node at a time.
+-- One row a background job; the lease (milliseconds of the database clock) keeps it to one node at a time.
 CREATE TABLE jobs (
     name        TEXT   NOT NULL PRIMARY KEY,
     owner       UUID,
-    lease_until TIMESTAMPTZ,
+    lease_until BIGINT,
     started_at  TIMESTAMPTZ,
     finished_at TIMESTAMPTZ,
     error       TEXT
