@@ -39,7 +39,7 @@ fn relative_links(text: &str) -> impl Iterator<Item = &str> {
         .filter(|target| !target.is_empty() && !target.contains("://"))
 }
 
-/// Options without a row `| \`NAME\` | \`default\` |` in the table.
+/// Options without a row in the table: name, then default, each between backticks.
 fn missing_options(table: &str, options: &clap::Command) -> Vec<String> {
     options
         .get_arguments()
