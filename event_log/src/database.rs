@@ -267,13 +267,23 @@ macro_rules! insert_rows {
                     let mut query = sqlx::QueryBuilder::<sqlx::Postgres>::new(head);
                     query.push_values(chunk, |mut $row, $item| $bind);
                     query.push(tail);
-                    query.build().persistent(chunk.len() == 1).execute(&mut **on).await.map(|_| ())
+                    query
+                        .build()
+                        .persistent(chunk.len() == 1)
+                        .execute(&mut **on)
+                        .await
+                        .map(|_| ())
                 }
                 $crate::database::Transaction::Sqlite(on) => {
                     let mut query = sqlx::QueryBuilder::<sqlx::Sqlite>::new(head);
                     query.push_values(chunk, |mut $row, $item| $bind);
                     query.push(tail);
-                    query.build().persistent(chunk.len() == 1).execute(&mut **on).await.map(|_| ())
+                    query
+                        .build()
+                        .persistent(chunk.len() == 1)
+                        .execute(&mut **on)
+                        .await
+                        .map(|_| ())
                 }
             };
             if let Err(error) = done {
@@ -288,7 +298,9 @@ macro_rules! insert_rows {
 /// A statement's text before and after `{rows}`, and how many rows it may take at once on both engines.
 pub fn around_rows(text: &str) -> (&str, &str, usize) {
     let (head, tail) = text.split_once("{rows}").unwrap_or((text, ""));
-    let columns = head.rsplit_once('(').map_or(1, |(_, list)| list.split(',').count());
+    let columns = head
+        .rsplit_once('(')
+        .map_or(1, |(_, list)| list.split(',').count());
     (head, tail, (30_000 / columns).clamp(1, 1_000))
 }
 

@@ -213,7 +213,11 @@ pub async fn open_page(
             .map_err(ReadError::from)
             .and_then(|payload| open_payload(payload, key.as_ref(), &recorded))
             .map_err(std::sync::Arc::new);
-        OpenedEvent { recorded, payload, key }
+        OpenedEvent {
+            recorded,
+            payload,
+            key,
+        }
     });
     Ok(opened.collect())
 }
