@@ -6,6 +6,7 @@
 //! - [`http`]: the frame every route stands in
 
 pub mod clock;
+pub mod commands;
 pub mod config;
 pub mod hashing;
 // pub mod http;
