@@ -8,7 +8,7 @@
 pub mod clock;
 pub mod config;
 pub mod hashing;
-// pub mod http;
+pub mod http;
 pub mod telemetry;
 pub mod tokens;
 pub mod totp;
