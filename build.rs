@@ -1,1 +1,3 @@
+//! Nothing to do before the build.
+
 fn main() {}
