@@ -1,1 +1,25 @@
-//! placeholder
+//! The event log: a library that knows no context.
+//!
+//! Commands' events are appended by one task per process, many commands in one statement, so that
+//! `position` is a gapless number in commit order ([`append`]). Streams are read through postgres-es and
+//! sqlite-es behind a decorator that opens sealed payloads ([`repository`]); everybody else reads pages
+//! of [`reader::RecordedEvent`]s. [`log::EventLog`] puts the parts together.
+
+pub mod append;
+pub mod command_ids;
+pub mod content_hash;
+pub mod database;
+pub mod homes;
+pub mod keys;
+pub mod log;
+pub mod metadata;
+mod postgres;
+pub mod reader;
+pub mod repository;
+pub mod sealing;
+mod sqlite;
+pub mod subscriptions;
+
+pub use log::EventLog;
+pub use metadata::Metadata;
+pub use reader::RecordedEvent;

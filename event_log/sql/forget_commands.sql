@@ -1,0 +1,1 @@
+DELETE FROM {log.command_ids} WHERE expires_at <= $1

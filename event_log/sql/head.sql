@@ -1,0 +1,1 @@
+SELECT log_id, position FROM {log.head} WHERE id = 1

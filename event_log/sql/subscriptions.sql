@@ -1,0 +1,1 @@
+SELECT policy, position, attempts, error, owner FROM {log.policy_checkpoints} ORDER BY policy

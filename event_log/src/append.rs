@@ -1,0 +1,572 @@
+//! The appender: one task per process that turns many callers' commands into few commits.
+//!
+//! Callers hand in one [`Append`] each and wait for a [`Verdict`]. The task takes whatever has queued up
+//! while the last batch was being committed (natural batching, no timer), lets each aggregate, command id
+//! and claim be named only once in a batch, and writes the batch in one statement or transaction.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::database::is_unavailable;
+use crate::homes::{HomesError, Target};
+use crate::postgres::PostgresWriter;
+use crate::sqlite::SqliteWriter;
+
+/// One event, sealed and serialised.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEvent {
+    /// Id of the event.
+    pub event_id: Uuid,
+    /// Tag in `snake_case`.
+    pub event_type: String,
+    /// Version of the event's shape.
+    pub event_version: String,
+    /// JSON text, stored byte by byte.
+    pub payload: String,
+    /// JSON text, stored byte by byte.
+    pub metadata: String,
+    /// SHA-256 as [`crate::content_hash`] says.
+    pub content_hash: [u8; 32],
+}
+
+/// What a command does to a claim; the value is an HMAC already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimEntry {
+    /// Scope of the claim.
+    pub scope: &'static str,
+    /// HMAC of the value, or the subject's id for scope `erased`.
+    pub value: Vec<u8>,
+    /// What happens to it.
+    pub change: ClaimAction,
+}
+
+/// What happens to a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClaimAction {
+    /// Refused while another stream holds it.
+    Take,
+    /// Free at once.
+    Release,
+    /// Free from the given time on.
+    ReleaseAt(DateTime<Utc>),
+    /// Marks the subject as being erased, for ever.
+    Erase,
+}
+
+impl ClaimAction {
+    /// The number the append function knows it by, and its time.
+    pub(crate) fn stored(self) -> (i16, Option<DateTime<Utc>>) {
+        match self {
+            Self::Take => (0, None),
+            Self::Release => (1, None),
+            Self::ReleaseAt(until) => (2, Some(until)),
+            Self::Erase => (3, None),
+        }
+    }
+}
+
+/// A command to remember with its outcome.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandId {
+    /// HMAC of scope and key.
+    pub key: Vec<u8>,
+    /// HMAC of the request.
+    pub request: Vec<u8>,
+    /// JSON: what is needed to answer again, never a body or a secret.
+    pub outcome: String,
+    /// When it may be forgotten; policies' never are.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// The events of one command for one stream, with all that is judged in the append.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Append {
+    /// Kind of stream.
+    pub aggregate_type: &'static str,
+    /// Which stream.
+    pub aggregate_id: String,
+    /// Last sequence the decision was made on, 0 for a new stream.
+    pub expected: i64,
+    /// At least one event.
+    pub events: Vec<NewEvent>,
+    /// Claims taken and released.
+    pub claims: Vec<ClaimEntry>,
+    /// The command id, where one was given.
+    pub command: Option<CommandId>,
+    /// See [`crate::Metadata`].
+    pub correlation_id: Uuid,
+    /// See [`crate::Metadata`].
+    pub causation_id: Option<Uuid>,
+    /// See [`crate::Metadata`].
+    pub actor_id: String,
+    /// The data subject of the stream.
+    pub subject_id: Option<Uuid>,
+    /// True when only erasure events are in it, so that it passes for a subject being erased.
+    pub erasing: bool,
+}
+
+impl Append {
+    fn bytes(&self) -> usize {
+        self.events
+            .iter()
+            .map(|event| event.payload.len() + event.metadata.len() + 256)
+            .sum()
+    }
+}
+
+/// What the log says to one command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Committed.
+    Appended {
+        /// Position of the last event.
+        position: i64,
+        /// Sequence of the last event.
+        sequence: i64,
+    },
+    /// The stream has moved on since it was read.
+    Conflict,
+    /// The same command was committed before; this was its outcome.
+    Repeated {
+        /// Position of the first outcome's last event.
+        position: i64,
+        /// Its sequence.
+        sequence: i64,
+        /// What was remembered.
+        outcome: String,
+    },
+    /// The command id was used for another request.
+    OtherRequest,
+    /// The subject is being or has been erased.
+    SubjectErased,
+    /// Another stream holds the claim.
+    ClaimTaken {
+        /// Scope of the claim.
+        scope: String,
+        /// The stream that holds it.
+        holder: String,
+    },
+}
+
+/// Why a command got no verdict.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum AppendError {
+    /// The queue is full; nothing was written.
+    #[error("the append queue is full")]
+    QueueFull,
+    /// The server is stopping; nothing was written.
+    #[error("the event log is closed")]
+    Closed,
+    /// The database does not answer; whether the command was written is unknown.
+    #[error("the event log does not answer; whether the command was written is unknown")]
+    Unknown,
+    /// The database refuses this command's data; nothing of it was written.
+    #[error("the event log refuses the data")]
+    Refused(#[source] Arc<sqlx::Error>),
+}
+
+/// Bounds of the appender.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Most commands waiting.
+    pub commands: usize,
+    /// Most bytes waiting.
+    pub bytes: usize,
+    /// Most commands in one batch.
+    pub batch: usize,
+    /// How long a batch is tried while the database is away, before the answer is
+    /// [`AppendError::Unknown`].
+    pub patience: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            commands: 4096,
+            bytes: 64 << 20,
+            batch: 256,
+            patience: Duration::from_secs(8),
+        }
+    }
+}
+
+/// Most bytes in one batch, unless a single command is larger.
+const BATCH_BYTES: usize = 4 << 20;
+/// One permit of the byte budget.
+const PERMIT_BYTES: usize = 1024;
+
+struct Job {
+    append: Append,
+    reply: oneshot::Sender<Result<Verdict, AppendError>>,
+    _budget: OwnedSemaphorePermit,
+}
+
+/// A handle to the appender task; clones share the task.
+#[derive(Debug, Clone)]
+pub struct Appender {
+    queue: mpsc::Sender<Job>,
+    budget: Arc<Semaphore>,
+    permits: usize,
+    head: watch::Sender<i64>,
+}
+
+/// Waits for the appender to drain its queue and end.
+#[derive(Debug)]
+pub struct AppenderTask(JoinHandle<()>);
+
+impl AppenderTask {
+    /// Returns when every queued command has its verdict. All [`Appender`] handles must be gone or closed.
+    pub async fn finished(self) {
+        if let Err(error) = self.0.await {
+            tracing::error!(%error, "the appender task ended badly");
+        }
+    }
+}
+
+impl Appender {
+    /// Opens the writer's own connection and starts the task.
+    pub async fn start(
+        target: &Target,
+        bounds: Bounds,
+    ) -> Result<(Self, AppenderTask), HomesError> {
+        let writer = match target {
+            Target::Postgres { .. } => Writer::Postgres(Box::new(
+                PostgresWriter::open(target.postgres_options()?).await?,
+            )),
+            Target::Sqlite { .. } => Writer::Sqlite(Box::new(SqliteWriter::open(target).await?)),
+        };
+        let (queue, jobs) = mpsc::channel(bounds.commands);
+        let permits = bounds
+            .bytes
+            .div_ceil(PERMIT_BYTES)
+            .min(Semaphore::MAX_PERMITS);
+        let budget = Arc::new(Semaphore::new(permits));
+        let (head, _) = watch::channel(0);
+        let task = tokio::spawn(run(jobs, writer, bounds, head.clone()));
+        Ok((
+            Self {
+                queue,
+                budget,
+                permits,
+                head,
+            },
+            AppenderTask(task),
+        ))
+    }
+
+    /// Hands in one command and waits for its verdict. A caller that goes away does not take it back.
+    pub async fn append(&self, append: Append) -> Result<Verdict, AppendError> {
+        let wanted = append.bytes().div_ceil(PERMIT_BYTES).clamp(1, self.permits);
+        let budget = u32::try_from(wanted)
+            .ok()
+            .and_then(|wanted| Arc::clone(&self.budget).try_acquire_many_owned(wanted).ok())
+            .ok_or(AppendError::QueueFull)?;
+        let (reply, verdict) = oneshot::channel();
+        self.queue
+            .try_send(Job {
+                append,
+                reply,
+                _budget: budget,
+            })
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => AppendError::QueueFull,
+                mpsc::error::TrySendError::Closed(_) => AppendError::Closed,
+            })?;
+        verdict.await.unwrap_or(Err(AppendError::Unknown))
+    }
+
+    /// Positions this process has committed; wakes readers.
+    pub fn committed(&self) -> watch::Receiver<i64> {
+        self.head.subscribe()
+    }
+
+    /// Commands waiting now.
+    pub fn queued(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
+}
+
+/// Why a batch was not written.
+#[derive(Debug)]
+pub(crate) enum WriteError {
+    /// The connection broke or the database is busy or gone: the batch may or may not be committed.
+    Unavailable(sqlx::Error),
+    /// The database refuses some of the data; nothing is committed.
+    Data(sqlx::Error),
+}
+
+impl From<sqlx::Error> for WriteError {
+    fn from(error: sqlx::Error) -> Self {
+        if is_unavailable(&error) {
+            Self::Unavailable(error)
+        } else {
+            Self::Data(error)
+        }
+    }
+}
+
+enum Writer {
+    Postgres(Box<PostgresWriter>),
+    Sqlite(Box<SqliteWriter>),
+}
+
+impl Writer {
+    async fn write(&mut self, batch: &[&Append]) -> Result<Vec<Verdict>, WriteError> {
+        let verdicts = match self {
+            Self::Postgres(writer) => writer.write(batch).await,
+            Self::Sqlite(writer) => writer.write(batch).await,
+        }?;
+        if verdicts.len() == batch.len() {
+            return Ok(verdicts);
+        }
+        let short = "a batch came back without all its verdicts";
+        Err(WriteError::Unavailable(sqlx::Error::Protocol(short.into())))
+    }
+}
+
+async fn run(
+    mut jobs: mpsc::Receiver<Job>,
+    mut writer: Writer,
+    bounds: Bounds,
+    head: watch::Sender<i64>,
+) {
+    let mut waiting: VecDeque<Job> = VecDeque::new();
+    let mut arrived = Vec::with_capacity(bounds.batch);
+    loop {
+        if waiting.is_empty() {
+            if jobs.recv_many(&mut arrived, bounds.batch).await == 0 {
+                return;
+            }
+        } else {
+            while arrived.len() + waiting.len() < bounds.batch {
+                let Ok(job) = jobs.try_recv() else { break };
+                arrived.push(job);
+            }
+        }
+        waiting.extend(arrived.drain(..));
+        let batch = take_batch(&mut waiting, bounds.batch);
+        write_batch(&mut writer, batch, bounds.patience, &head).await;
+    }
+}
+
+/// Takes from the front every command whose aggregate, command id and claims nobody before it names;
+/// the others keep their order for the next batch.
+fn take_batch(waiting: &mut VecDeque<Job>, most: usize) -> Vec<Job> {
+    let mut named: HashSet<(u8, Vec<u8>)> = HashSet::new();
+    let mut batch = Vec::new();
+    let mut later = VecDeque::new();
+    let mut bytes = 0;
+    for job in waiting.drain(..) {
+        let names = names(&job.append);
+        let size = job.append.bytes();
+        let fits = batch.len() < most && (batch.is_empty() || bytes + size <= BATCH_BYTES);
+        let free = names.iter().all(|name| !named.contains(name));
+        // a later command of the same aggregate must not overtake one that waits
+        named.extend(names);
+        if fits && free {
+            bytes += size;
+            batch.push(job);
+        } else {
+            later.push_back(job);
+        }
+    }
+    *waiting = later;
+    batch
+}
+
+fn names(append: &Append) -> Vec<(u8, Vec<u8>)> {
+    let mut stream = append.aggregate_type.as_bytes().to_vec();
+    stream.push(0);
+    stream.extend_from_slice(append.aggregate_id.as_bytes());
+    let mut names = vec![(0, stream)];
+    names.extend(
+        append
+            .command
+            .iter()
+            .map(|command| (1, command.key.clone())),
+    );
+    names.extend(append.claims.iter().map(|claim| {
+        let mut name = claim.scope.as_bytes().to_vec();
+        name.push(0);
+        name.extend_from_slice(&claim.value);
+        (2, name)
+    }));
+    // an erasure and the subject's other events must not be judged on the same committed rows
+    if append
+        .claims
+        .iter()
+        .any(|claim| claim.change == ClaimAction::Erase)
+        || append.erasing
+    {
+        names.extend(
+            append
+                .subject_id
+                .map(|subject| (3, subject.as_bytes().to_vec())),
+        );
+    }
+    names
+}
+
+async fn write_batch(
+    writer: &mut Writer,
+    batch: Vec<Job>,
+    patience: Duration,
+    head: &watch::Sender<i64>,
+) {
+    let deadline = Instant::now() + patience;
+    let mut parts = VecDeque::from([batch]);
+    while let Some(mut part) = parts.pop_front() {
+        match write_until(writer, &part, deadline).await {
+            Ok(verdicts) => {
+                let newest = verdicts.iter().filter_map(|verdict| match verdict {
+                    Verdict::Appended { position, .. } => Some(*position),
+                    _ => None,
+                });
+                if let Some(newest) = newest.max() {
+                    head.send_if_modified(|head| {
+                        let moved = *head < newest;
+                        *head = newest.max(*head);
+                        moved
+                    });
+                }
+                for (job, verdict) in part.into_iter().zip(verdicts) {
+                    let _gone = job.reply.send(Ok(verdict));
+                }
+            }
+            Err(WriteError::Unavailable(error)) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    commands = part.len(),
+                    "the event log does not answer"
+                );
+                for job in part {
+                    let _gone = job.reply.send(Err(AppendError::Unknown));
+                }
+            }
+            Err(WriteError::Data(error)) if part.len() == 1 => {
+                tracing::error!(error = %data_error(&error), "the event log refuses a command's data");
+                let error = Arc::new(error);
+                for job in part {
+                    let _gone = job
+                        .reply
+                        .send(Err(AppendError::Refused(Arc::clone(&error))));
+                }
+            }
+            Err(WriteError::Data(_)) => {
+                let second = part.split_off(part.len() / 2);
+                parts.push_front(second);
+                parts.push_front(part);
+            }
+        }
+    }
+}
+
+/// A refusal without the refused value, which may be somebody's words.
+fn data_error(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(cause) => {
+            format!("database error {}", cause.code().unwrap_or_default())
+        }
+        _ => "not a database error".to_owned(),
+    }
+}
+
+/// Tries a batch, byte for byte the same, until it has verdicts or the deadline has passed.
+async fn write_until(
+    writer: &mut Writer,
+    part: &[Job],
+    deadline: Instant,
+) -> Result<Vec<Verdict>, WriteError> {
+    let appends: Vec<&Append> = part.iter().map(|job| &job.append).collect();
+    let mut pause = Duration::from_millis(5);
+    loop {
+        let tried = tokio::time::timeout_at(deadline, writer.write(&appends))
+            .await
+            .unwrap_or_else(|_| Err(WriteError::Unavailable(sqlx::Error::PoolTimedOut)));
+        match tried {
+            Err(WriteError::Unavailable(error)) if Instant::now() + pause < deadline => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the event log does not answer; trying again"
+                );
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_millis(500));
+            }
+            settled => return settled,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(id: &str, claim: Option<&str>) -> Job {
+        let budget = Arc::new(Semaphore::new(1));
+        let Ok(permit) = budget.try_acquire_owned() else {
+            unreachable!()
+        };
+        let (reply, _) = oneshot::channel();
+        Job {
+            append: Append {
+                aggregate_type: "t",
+                aggregate_id: id.to_owned(),
+                expected: 0,
+                events: vec![],
+                claims: claim
+                    .map(|value| ClaimEntry {
+                        scope: "s",
+                        value: value.as_bytes().to_vec(),
+                        change: ClaimAction::Take,
+                    })
+                    .into_iter()
+                    .collect(),
+                command: None,
+                correlation_id: Uuid::nil(),
+                causation_id: None,
+                actor_id: String::new(),
+                subject_id: None,
+                erasing: false,
+            },
+            reply,
+            _budget: permit,
+        }
+    }
+
+    fn ids(jobs: &[Job]) -> Vec<&str> {
+        jobs.iter()
+            .map(|job| job.append.aggregate_id.as_str())
+            .collect()
+    }
+
+    #[test]
+    fn only_the_first_command_of_an_aggregate_is_in_a_batch() {
+        let mut waiting = VecDeque::from([job("a", None), job("b", None), job("a", None)]);
+        assert_eq!(ids(&take_batch(&mut waiting, 10)), ["a", "b"]);
+        assert_eq!(ids(&take_batch(&mut waiting, 10)), ["a"]);
+    }
+
+    #[test]
+    fn only_the_first_command_that_names_a_claim_is_in_a_batch() {
+        let mut waiting =
+            VecDeque::from([job("a", Some("x")), job("b", Some("x")), job("c", None)]);
+        assert_eq!(ids(&take_batch(&mut waiting, 10)), ["a", "c"]);
+        assert_eq!(ids(&take_batch(&mut waiting, 10)), ["b"]);
+    }
+
+    #[test]
+    fn a_command_does_not_overtake_an_earlier_one_of_its_aggregate() {
+        let mut waiting =
+            VecDeque::from([job("a", Some("x")), job("b", Some("x")), job("b", None)]);
+        assert_eq!(ids(&take_batch(&mut waiting, 10)), ["a"]);
+        assert_eq!(ids(&take_batch(&mut waiting, 10)), ["b"]);
+        assert_eq!(ids(&take_batch(&mut waiting, 10)), ["b"]);
+    }
+}

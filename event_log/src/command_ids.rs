@@ -1,0 +1,69 @@
+//! Command ids: the key under which a command and its outcome are remembered.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::append::CommandId;
+use crate::keys::Secret;
+
+/// What was remembered of a committed command: enough to answer again, never a body or a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// HTTP status of the first reply; 0 for commands that did not come over HTTP.
+    pub status: u16,
+    /// The stream the command went to.
+    pub aggregate_id: String,
+}
+
+/// A command id before it is hashed.
+#[derive(Debug, Clone)]
+pub struct Remember {
+    /// Who and what for: account, method and route; or the policy's name.
+    pub scope: String,
+    /// The `Idempotency-Key`, or the causing event.
+    pub key: String,
+    /// The request's bytes, to tell a repetition from another request under the same key.
+    pub request: Vec<u8>,
+    /// What to remember.
+    pub outcome: Outcome,
+    /// When it may be forgotten.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+impl Remember {
+    /// A policy's command: remembered for ever.
+    pub fn policy(policy: &str, cause: Uuid, aggregate_id: &str) -> Self {
+        Self {
+            scope: format!("policy:{policy}"),
+            key: cause.to_string(),
+            request: Vec::new(),
+            outcome: Outcome {
+                status: 0,
+                aggregate_id: aggregate_id.to_owned(),
+            },
+            expires_at: None,
+        }
+    }
+
+    /// The form the log stores: HMACs of key and request.
+    pub(crate) fn hashed(&self, secret: &Secret) -> CommandId {
+        let outcome = serde_json::json!({
+            "status": self.outcome.status,
+            "aggregate_id": self.outcome.aggregate_id,
+        });
+        CommandId {
+            key: self.hashed_key(secret),
+            request: secret.hmac(&self.request).to_vec(),
+            outcome: outcome.to_string(),
+            expires_at: self.expires_at,
+        }
+    }
+
+    /// HMAC of scope and key.
+    pub(crate) fn hashed_key(&self, secret: &Secret) -> Vec<u8> {
+        secret
+            .hmac(format!("{}\u{0}{}", self.scope, self.key).as_bytes())
+            .to_vec()
+    }
+}

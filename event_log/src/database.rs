@@ -1,0 +1,347 @@
+//! One text, two engines: pools, transactions, and statements whose markers are rendered per engine.
+
+use std::borrow::Cow;
+use std::sync::OnceLock;
+
+use sqlx::{PgPool, Postgres, Sqlite, SqlitePool};
+
+/// Which engine a database is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// `PostgreSQL` 15 or later, the production engine.
+    Postgres,
+    /// The embedded default.
+    Sqlite,
+}
+
+/// A pool to either engine.
+#[derive(Debug, Clone)]
+pub enum Database {
+    /// A pool of Postgres connections.
+    Postgres(PgPool),
+    /// A pool of connections to one SQLite file.
+    Sqlite(SqlitePool),
+}
+
+impl Database {
+    /// Which engine it is.
+    pub fn engine(&self) -> Engine {
+        match self {
+            Self::Postgres(_) => Engine::Postgres,
+            Self::Sqlite(_) => Engine::Sqlite,
+        }
+    }
+
+    /// A transaction that may write. On SQLite it takes the write lock at once.
+    pub async fn begin(&self) -> Result<Transaction, sqlx::Error> {
+        match self {
+            Self::Postgres(pool) => pool.begin().await.map(Transaction::Postgres),
+            Self::Sqlite(pool) => pool
+                .begin_with("BEGIN IMMEDIATE")
+                .await
+                .map(Transaction::Sqlite),
+        }
+    }
+
+    /// A transaction for what can be derived again: it may be lost on power failure, never torn.
+    pub async fn begin_derived(&self) -> Result<Transaction, sqlx::Error> {
+        match self {
+            Self::Postgres(pool) => pool
+                .begin_with("BEGIN; SET LOCAL synchronous_commit = off; SET LOCAL idle_in_transaction_session_timeout = '5s'")
+                .await
+                .map(Transaction::Postgres),
+            Self::Sqlite(_) => self.begin().await,
+        }
+    }
+
+    /// Closes the pool and waits for its connections.
+    pub async fn close(&self) {
+        match self {
+            Self::Postgres(pool) => pool.close().await,
+            Self::Sqlite(pool) => pool.close().await,
+        }
+    }
+}
+
+/// A transaction on either engine; rolled back when dropped.
+#[derive(Debug)]
+pub enum Transaction {
+    /// On Postgres.
+    Postgres(sqlx::Transaction<'static, Postgres>),
+    /// On SQLite.
+    Sqlite(sqlx::Transaction<'static, Sqlite>),
+}
+
+impl Transaction {
+    /// Which engine it is.
+    pub fn engine(&self) -> Engine {
+        match self {
+            Self::Postgres(_) => Engine::Postgres,
+            Self::Sqlite(_) => Engine::Sqlite,
+        }
+    }
+
+    /// Makes the transaction's work durable.
+    pub async fn commit(self) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Postgres(transaction) => transaction.commit().await,
+            Self::Sqlite(transaction) => transaction.commit().await,
+        }
+    }
+}
+
+/// A statement in the dialect both engines understand, from one `.sql` file.
+///
+/// Markers: `{log.events}` is `log.events` on Postgres and `events` on SQLite; `{now_ms}` is the database
+/// clock in milliseconds since 1970.
+#[derive(Debug)]
+pub struct Statement {
+    name: &'static str,
+    text: &'static str,
+    postgres: OnceLock<String>,
+    sqlite: OnceLock<String>,
+}
+
+impl Statement {
+    /// A statement from its file name and text; use [`statement!`](crate::statement!).
+    pub const fn new(name: &'static str, text: &'static str) -> Self {
+        Self {
+            name,
+            text,
+            postgres: OnceLock::new(),
+            sqlite: OnceLock::new(),
+        }
+    }
+
+    /// The file it came from, for slow-query logs.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The text as written, with its markers.
+    pub fn text(&self) -> &'static str {
+        self.text
+    }
+
+    /// The text for one engine.
+    pub fn on(&self, engine: Engine) -> &str {
+        match engine {
+            Engine::Postgres => &self.postgres,
+            Engine::Sqlite => &self.sqlite,
+        }
+        .get_or_init(|| render(self.text, engine, |_| None))
+    }
+}
+
+/// Renders the markers of a statement: `{home.table}` and `{now_ms}` here, any other by `table`.
+///
+/// A marker that nobody knows stays as it is, so that preparing the statement fails loudly.
+pub fn render<'a>(
+    text: &str,
+    engine: Engine,
+    table: impl Fn(&str) -> Option<Cow<'a, str>>,
+) -> String {
+    let mut rendered = String::with_capacity(text.len() + 64);
+    let mut rest = text;
+    while let Some(start) = rest.find('{') {
+        let (before, from) = rest.split_at(start);
+        rendered.push_str(before);
+        let Some(end) = from.find('}') else {
+            rest = from;
+            break;
+        };
+        let (marker, after) = (&from[1..end], &from[end + 1..]);
+        if let Some(known) = table(marker) {
+            rendered.push_str(&known);
+        } else if marker == "now_ms" {
+            rendered.push_str(match engine {
+                Engine::Postgres => "(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
+                Engine::Sqlite => "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
+            });
+        } else if let Some((_, bare)) = marker.split_once('.') {
+            rendered.push_str(if engine == Engine::Postgres {
+                marker
+            } else {
+                bare
+            });
+        } else {
+            rendered.push_str(&from[..=end]);
+        }
+        rest = after;
+    }
+    rendered.push_str(rest);
+    rendered
+}
+
+/// A [`Statement`] from a `.sql` file beside the source, by relative path.
+#[macro_export]
+macro_rules! statement {
+    ($path:literal) => {
+        $crate::database::Statement::new($path, include_str!($path))
+    };
+}
+
+/// Runs a statement on whichever engine is open and gives the number of rows it touched:
+/// `execute!(database, text, arguments…)`, or `execute!(in transaction, text, arguments…)`.
+#[macro_export]
+macro_rules! execute {
+    (in $transaction:expr, $text:expr $(, $argument:expr)* $(,)?) => {
+        match &mut $transaction {
+            $crate::database::Transaction::Postgres(on) => sqlx::query($text)$(.bind($argument))*.execute(&mut **on).await.map(|done| done.rows_affected()),
+            $crate::database::Transaction::Sqlite(on) => sqlx::query($text)$(.bind($argument))*.execute(&mut **on).await.map(|done| done.rows_affected()),
+        }
+    };
+    ($database:expr, $text:expr $(, $argument:expr)* $(,)?) => {
+        match &$database {
+            $crate::database::Database::Postgres(on) => sqlx::query($text)$(.bind($argument))*.execute(on).await.map(|done| done.rows_affected()),
+            $crate::database::Database::Sqlite(on) => sqlx::query($text)$(.bind($argument))*.execute(on).await.map(|done| done.rows_affected()),
+        }
+    };
+}
+
+/// All rows of a statement, each as `$row` (anything that derives `FromRow`):
+/// `fetch_all!(database, Row, text, arguments…)`, or `fetch_all!(in transaction, …)`.
+#[macro_export]
+macro_rules! fetch_all {
+    (in $transaction:expr, $row:ty, $text:expr $(, $argument:expr)* $(,)?) => {
+        $crate::fetch!(in $transaction, fetch_all, $row, $text $(, $argument)*)
+    };
+    ($database:expr, $row:ty, $text:expr $(, $argument:expr)* $(,)?) => {
+        $crate::fetch!($database, fetch_all, $row, $text $(, $argument)*)
+    };
+}
+
+/// The first row of a statement, if there is one; arguments as for [`fetch_all!`].
+#[macro_export]
+macro_rules! fetch_optional {
+    (in $transaction:expr, $row:ty, $text:expr $(, $argument:expr)* $(,)?) => {
+        $crate::fetch!(in $transaction, fetch_optional, $row, $text $(, $argument)*)
+    };
+    ($database:expr, $row:ty, $text:expr $(, $argument:expr)* $(,)?) => {
+        $crate::fetch!($database, fetch_optional, $row, $text $(, $argument)*)
+    };
+}
+
+/// The one row of a statement; arguments as for [`fetch_all!`].
+#[macro_export]
+macro_rules! fetch_one {
+    (in $transaction:expr, $row:ty, $text:expr $(, $argument:expr)* $(,)?) => {
+        $crate::fetch!(in $transaction, fetch_one, $row, $text $(, $argument)*)
+    };
+    ($database:expr, $row:ty, $text:expr $(, $argument:expr)* $(,)?) => {
+        $crate::fetch!($database, fetch_one, $row, $text $(, $argument)*)
+    };
+}
+
+/// What [`fetch_all!`], [`fetch_optional!`] and [`fetch_one!`] have in common.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! fetch {
+    (in $transaction:expr, $fetch:ident, $row:ty, $text:expr $(, $argument:expr)*) => {
+        match &mut $transaction {
+            $crate::database::Transaction::Postgres(on) => sqlx::query_as::<sqlx::Postgres, $row>($text)$(.bind($argument))*.$fetch(&mut **on).await,
+            $crate::database::Transaction::Sqlite(on) => sqlx::query_as::<sqlx::Sqlite, $row>($text)$(.bind($argument))*.$fetch(&mut **on).await,
+        }
+    };
+    ($database:expr, $fetch:ident, $row:ty, $text:expr $(, $argument:expr)*) => {
+        match &$database {
+            $crate::database::Database::Postgres(on) => sqlx::query_as::<sqlx::Postgres, $row>($text)$(.bind($argument))*.$fetch(on).await,
+            $crate::database::Database::Sqlite(on) => sqlx::query_as::<sqlx::Sqlite, $row>($text)$(.bind($argument))*.$fetch(on).await,
+        }
+    };
+}
+
+/// Writes many rows: `push_rows!(in transaction, "INSERT INTO t (a, b) ", rows, |row, item| { … }, " ON CONFLICT …")`.
+///
+/// `rows` must be a slice; the statement is split so that it never binds too many values. `$columns`
+/// is how many values a row binds.
+#[macro_export]
+macro_rules! insert_rows {
+    (in $transaction:expr, $columns:expr, $head:expr, $rows:expr, |$row:ident, $item:ident| $bind:block, $tail:expr) => {{
+        let mut outcome: Result<(), sqlx::Error> = Ok(());
+        for chunk in $rows.chunks($crate::database::rows_a_statement($columns)) {
+            let done = match &mut $transaction {
+                $crate::database::Transaction::Postgres(on) => {
+                    let mut query = sqlx::QueryBuilder::<sqlx::Postgres>::new($head);
+                    query.push_values(chunk, |mut $row, $item| $bind);
+                    query.push($tail);
+                    query
+                        .build()
+                        .persistent(chunk.len() == 1)
+                        .execute(&mut **on)
+                        .await
+                        .map(|_| ())
+                }
+                $crate::database::Transaction::Sqlite(on) => {
+                    let mut query = sqlx::QueryBuilder::<sqlx::Sqlite>::new($head);
+                    query.push_values(chunk, |mut $row, $item| $bind);
+                    query.push($tail);
+                    query
+                        .build()
+                        .persistent(chunk.len() == 1)
+                        .execute(&mut **on)
+                        .await
+                        .map(|_| ())
+                }
+            };
+            if let Err(error) = done {
+                outcome = Err(error);
+                break;
+            }
+        }
+        outcome
+    }};
+}
+
+/// How many rows of `columns` values one statement may bind on both engines.
+pub const fn rows_a_statement(columns: usize) -> usize {
+    let columns = if columns == 0 { 1 } else { columns };
+    let rows = 30_000 / columns;
+    if rows > 1_000 { 1_000 } else { rows }
+}
+
+/// True when the database, not the statement, is the trouble: gone, starved, locked, full or read-only.
+/// The same statement may succeed later.
+pub fn is_unavailable(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::BeginFailed => true,
+        sqlx::Error::Database(cause) => {
+            let code = cause.code().unwrap_or_default();
+            if cause
+                .try_downcast_ref::<sqlx::postgres::PgDatabaseError>()
+                .is_some()
+            {
+                matches!(code.get(..2), Some("08" | "53" | "57" | "58" | "40" | "25"))
+                    || code == "55P03"
+            } else {
+                // the primary SQLite result code is the low byte of the extended one
+                code.parse::<u32>()
+                    .is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 8 | 10 | 13 | 14 | 23))
+            }
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_home_is_a_schema_on_postgres_and_a_file_on_sqlite() {
+        let text = "SELECT 1 FROM {log.events} e WHERE e.at < {now_ms}";
+        assert!(render(text, Engine::Postgres, |_| None).starts_with("SELECT 1 FROM log.events e"));
+        assert!(render(text, Engine::Sqlite, |_| None).starts_with("SELECT 1 FROM events e"));
+    }
+
+    #[test]
+    fn an_unknown_marker_stays_and_a_lone_brace_is_kept() {
+        assert_eq!(render("a {b} c {d", Engine::Sqlite, |_| None), "a {b} c {d");
+    }
+}

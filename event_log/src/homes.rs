@@ -1,0 +1,331 @@
+//! The four homes of the data, how they are opened and how they are migrated.
+//!
+//! No transaction spans two homes. On Postgres a home is a schema, on SQLite a file.
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migration, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection, PgConnection};
+
+use crate::database::Database;
+
+static LOG_SHARED: Migrator = sqlx::migrate!("../migrations/log/shared");
+static LOG_POSTGRES: Migrator = sqlx::migrate!("../migrations/log/postgres");
+static LOG_SQLITE: Migrator = sqlx::migrate!("../migrations/log/sqlite");
+static STATE_SHARED: Migrator = sqlx::migrate!("../migrations/state/shared");
+static KEYS_SHARED: Migrator = sqlx::migrate!("../migrations/keys/shared");
+
+/// Held while schemas are made or changed, so that nodes that start together do it one after the other.
+const MIGRATION_LOCK: i64 = 0x50_55_4c_53_45;
+
+/// Where the homes are.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Target {
+    /// A Postgres server; the URL may hold a password, so `Debug` does not show it.
+    Postgres {
+        /// `postgres://…`
+        url: String,
+        /// The most connections this process opens for requests and projections.
+        max_connections: u32,
+    },
+    /// A directory for the files `events.db`, `state.db`, `keys.db` and `read.db`.
+    Sqlite {
+        /// The directory; made when absent.
+        directory: PathBuf,
+    },
+}
+
+impl std::fmt::Debug for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Postgres {
+                max_connections, ..
+            } => f
+                .debug_struct("Postgres")
+                .field("max_connections", max_connections)
+                .finish_non_exhaustive(),
+            Self::Sqlite { directory } => f
+                .debug_struct("Sqlite")
+                .field("directory", directory)
+                .finish(),
+        }
+    }
+}
+
+/// Why the homes cannot be opened or migrated.
+#[derive(Debug, thiserror::Error)]
+pub enum HomesError {
+    /// The URL cannot be read; it is not repeated here since it may hold a password.
+    #[error("the database URL cannot be read")]
+    Url(#[source] sqlx::Error),
+    /// The database does not answer.
+    #[error("the database cannot be reached")]
+    Unreachable(#[source] sqlx::Error),
+    /// The directory for SQLite files cannot be made or written.
+    #[error("the data directory {} cannot be written", .0.display())]
+    Directory(PathBuf, #[source] std::io::Error),
+    /// The schema was made by a later version of this program.
+    #[error(
+        "the {home} schema has migration {version}, which this version of soulsense does not know: use a newer soulsense"
+    )]
+    Newer {
+        /// Which home.
+        home: &'static str,
+        /// The migration this binary lacks.
+        version: i64,
+    },
+    /// The schema is behind this binary.
+    #[error("the {home} schema is behind this version of soulsense: run `soulsense migrate`")]
+    Behind {
+        /// Which home.
+        home: &'static str,
+    },
+    /// A migration failed.
+    #[error("the {home} schema cannot be migrated")]
+    Migration {
+        /// Which home.
+        home: &'static str,
+        /// The cause.
+        #[source]
+        source: MigrateError,
+    },
+}
+
+/// The open homes.
+#[derive(Debug, Clone)]
+pub struct Homes {
+    /// Events, head, claims, command ids, policy checkpoints.
+    pub log: Database,
+    /// What is neither history nor derivable.
+    pub state: Database,
+    /// Wrapped keys.
+    pub keys: Database,
+    /// Read models and their checkpoints: what a rebuild recreates.
+    pub read: Database,
+    target: Target,
+}
+
+impl Homes {
+    /// Opens the pools. On SQLite it makes the directory and the files.
+    pub async fn open(target: &Target) -> Result<Self, HomesError> {
+        match target {
+            Target::Postgres {
+                max_connections, ..
+            } => {
+                let pool = PgPoolOptions::new()
+                    .max_connections(*max_connections)
+                    .acquire_timeout(Duration::from_secs(5))
+                    .idle_timeout(Duration::from_secs(300))
+                    .test_before_acquire(false)
+                    .before_acquire(|connection, meta| {
+                        Box::pin(async move {
+                            // a connection in steady use is not pinged; one that slept may be dead
+                            Ok(meta.idle_for < Duration::from_secs(1)
+                                || connection.ping().await.is_ok())
+                        })
+                    })
+                    .connect_with(target.postgres_options()?)
+                    .await
+                    .map_err(HomesError::Unreachable)?;
+                let database = Database::Postgres(pool);
+                Ok(Self {
+                    log: database.clone(),
+                    state: database.clone(),
+                    keys: database.clone(),
+                    read: database,
+                    target: target.clone(),
+                })
+            }
+            Target::Sqlite { directory } => {
+                tokio::fs::create_dir_all(directory)
+                    .await
+                    .map_err(|cause| HomesError::Directory(directory.clone(), cause))?;
+                Ok(Self {
+                    log: target
+                        .sqlite_pool("events.db", SqliteSynchronous::Full)
+                        .await?,
+                    state: target
+                        .sqlite_pool("state.db", SqliteSynchronous::Full)
+                        .await?,
+                    keys: target
+                        .sqlite_pool("keys.db", SqliteSynchronous::Full)
+                        .await?,
+                    read: target
+                        .sqlite_pool("read.db", SqliteSynchronous::Normal)
+                        .await?,
+                    target: target.clone(),
+                })
+            }
+        }
+    }
+
+    /// Where these homes are.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Brings the schemas of log, state and keys up to this binary. Safe to run from several nodes at once.
+    pub async fn migrate(&self) -> Result<(), HomesError> {
+        for (home, database, migrator) in self.migrators() {
+            migrate(home, database, &migrator).await?;
+        }
+        Ok(())
+    }
+
+    /// Refuses a schema that is behind or ahead of this binary, changing nothing.
+    pub async fn check(&self) -> Result<(), HomesError> {
+        for (home, database, migrator) in self.migrators() {
+            let table = match database {
+                Database::Postgres(_) => format!("{home}._sqlx_migrations"),
+                Database::Sqlite(_) => "_sqlx_migrations".to_owned(),
+            };
+            let text = format!("SELECT version FROM {table} ORDER BY version");
+            let applied: Vec<(i64,)> =
+                crate::fetch_all!(database, (i64,), &text).or_else(|cause| match cause {
+                    sqlx::Error::Database(_) => Ok(Vec::new()),
+                    other => Err(HomesError::Unreachable(other)),
+                })?;
+            if let Some((version,)) = applied
+                .iter()
+                .find(|(version,)| !migrator.version_exists(*version))
+            {
+                return Err(HomesError::Newer {
+                    home,
+                    version: *version,
+                });
+            }
+            if applied.len() < migrator.iter().count() {
+                return Err(HomesError::Behind { home });
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes all pools.
+    pub async fn close(&self) {
+        for database in [&self.read, &self.state, &self.keys, &self.log] {
+            database.close().await;
+        }
+    }
+
+    fn migrators(&self) -> [(&'static str, &Database, Migrator); 3] {
+        let own = match self.log {
+            Database::Postgres(_) => &LOG_POSTGRES,
+            Database::Sqlite(_) => &LOG_SQLITE,
+        };
+        [
+            ("log", &self.log, merged(&[&LOG_SHARED, own])),
+            ("state", &self.state, merged(&[&STATE_SHARED])),
+            ("keys", &self.keys, merged(&[&KEYS_SHARED])),
+        ]
+    }
+}
+
+impl Target {
+    /// How to connect to Postgres.
+    pub(crate) fn postgres_options(&self) -> Result<PgConnectOptions, HomesError> {
+        let Self::Postgres { url, .. } = self else {
+            return Err(HomesError::Url(sqlx::Error::Protocol(
+                "not a Postgres target".into(),
+            )));
+        };
+        Ok(PgConnectOptions::from_str(url)
+            .map_err(HomesError::Url)?
+            .application_name("soulsense"))
+    }
+
+    /// How to open one SQLite file.
+    pub(crate) fn sqlite_options(
+        &self,
+        file: &str,
+        synchronous: SqliteSynchronous,
+    ) -> Result<SqliteConnectOptions, HomesError> {
+        let Self::Sqlite { directory } = self else {
+            return Err(HomesError::Url(sqlx::Error::Protocol(
+                "not a SQLite target".into(),
+            )));
+        };
+        Ok(SqliteConnectOptions::new()
+            .filename(directory.join(file))
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(synchronous)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(5))
+            .pragma("secure_delete", "ON"))
+    }
+
+    async fn sqlite_pool(
+        &self,
+        file: &str,
+        synchronous: SqliteSynchronous,
+    ) -> Result<Database, HomesError> {
+        SqlitePoolOptions::new()
+            .max_connections(8)
+            .acquire_timeout(Duration::from_secs(5))
+            .test_before_acquire(false)
+            .connect_with(self.sqlite_options(file, synchronous)?)
+            .await
+            .map(Database::Sqlite)
+            .map_err(HomesError::Unreachable)
+    }
+}
+
+/// The migrations of a home in one order of versions: the shared text and the engine's own.
+fn merged(parts: &[&Migrator]) -> Migrator {
+    let mut migrations: Vec<Migration> =
+        parts.iter().flat_map(|part| part.iter().cloned()).collect();
+    migrations.sort_by_key(|migration| migration.version);
+    Migrator {
+        migrations: Cow::Owned(migrations),
+        locking: false,
+        ..Migrator::DEFAULT
+    }
+}
+
+async fn migrate(
+    home: &'static str,
+    database: &Database,
+    migrator: &Migrator,
+) -> Result<(), HomesError> {
+    let failed = |source: MigrateError| match source {
+        MigrateError::VersionMissing(version) => HomesError::Newer { home, version },
+        source => HomesError::Migration { home, source },
+    };
+    match database {
+        Database::Postgres(pool) => {
+            let mut transaction = pool.begin().await.map_err(HomesError::Unreachable)?;
+            let connection: &mut PgConnection = &mut transaction;
+            prepare_schema(connection, home)
+                .await
+                .map_err(|cause| failed(cause.into()))?;
+            migrator.run_direct(connection).await.map_err(failed)?;
+            transaction
+                .commit()
+                .await
+                .map_err(|cause| failed(cause.into()))
+        }
+        Database::Sqlite(pool) => {
+            let mut connection = pool.acquire().await.map_err(HomesError::Unreachable)?;
+            migrator.run_direct(&mut *connection).await.map_err(failed)
+        }
+    }
+}
+
+async fn prepare_schema(connection: &mut PgConnection, home: &str) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT pg_advisory_xact_lock($1)")
+        .bind(MIGRATION_LOCK)
+        .execute(&mut *connection)
+        .await?;
+    // home is one of three literals of this file
+    let schema = format!("CREATE SCHEMA IF NOT EXISTS {home}");
+    sqlx::query(&schema).execute(&mut *connection).await?;
+    let path = format!("SET LOCAL search_path TO {home}");
+    sqlx::query(&path).execute(&mut *connection).await?;
+    Ok(())
+}

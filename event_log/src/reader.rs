@@ -1,0 +1,227 @@
+//! Reading the log by position: the head, pages, and one stream as it was recorded.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use crate::content_hash::Content;
+use crate::database::{Database, Statement};
+use crate::keys::{KeyError, Keys};
+use crate::sealing::{self, Place, SealingError};
+use crate::{fetch_all, fetch_one, fetch_optional, statement};
+
+static HEAD: Statement = statement!("../sql/head.sql");
+static PAGE: Statement = statement!("../sql/page.sql");
+static STREAM: Statement = statement!("../sql/stream.sql");
+static EVENT_AT: Statement = statement!("../sql/event_at.sql");
+
+/// An event as stored: sealed where it is personal.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct RecordedEvent {
+    /// Kind of stream.
+    pub aggregate_type: String,
+    /// Which stream.
+    pub aggregate_id: String,
+    /// Place in the stream, from 1.
+    pub sequence: i64,
+    /// Kind of event.
+    pub event_type: String,
+    /// Version of its shape.
+    pub event_version: String,
+    /// JSON text as stored.
+    pub payload: String,
+    /// JSON text as stored.
+    pub metadata: String,
+    /// Place among all events: gapless, commit-ordered, from 1.
+    pub position: i64,
+    /// Id of the event.
+    pub event_id: Uuid,
+    /// When it was committed, by the database clock; never runs backwards along positions.
+    pub recorded_at: DateTime<Utc>,
+    /// Ties together what followed from one request.
+    pub correlation_id: Uuid,
+    /// The event that caused it.
+    pub causation_id: Option<Uuid>,
+    /// Who did it; see [`crate::Metadata`].
+    pub actor_id: String,
+    /// Whom it is about.
+    pub subject_id: Option<Uuid>,
+    /// SHA-256 over its content.
+    pub content_hash: Vec<u8>,
+}
+
+impl RecordedEvent {
+    /// What a sealed payload is bound to.
+    pub fn place(&self) -> Place<'_> {
+        Place {
+            aggregate_type: &self.aggregate_type,
+            aggregate_id: &self.aggregate_id,
+            sequence: self.sequence,
+            event_type: &self.event_type,
+            event_version: &self.event_version,
+        }
+    }
+
+    /// True when the stored content still has the stored hash.
+    pub fn is_intact(&self) -> bool {
+        let content = Content {
+            aggregate_type: &self.aggregate_type,
+            aggregate_id: &self.aggregate_id,
+            sequence: self.sequence,
+            event_type: &self.event_type,
+            event_version: &self.event_version,
+            payload: &self.payload,
+            metadata: &self.metadata,
+            event_id: self.event_id,
+            correlation_id: self.correlation_id,
+            causation_id: self.causation_id,
+            actor_id: &self.actor_id,
+            subject_id: self.subject_id,
+        };
+        content.hash().as_slice() == self.content_hash
+    }
+
+    /// In which role the actor acted.
+    pub fn actor_role(&self) -> Option<String> {
+        let metadata: Value = serde_json::from_str(&self.metadata).ok()?;
+        metadata.get("actor_role")?.as_str().map(str::to_owned)
+    }
+}
+
+/// A recorded event with its payload opened: personal values are known or erased.
+#[derive(Debug, Clone)]
+pub struct OpenedEvent {
+    /// The event as stored.
+    pub recorded: RecordedEvent,
+    /// Its payload, or why it does not open.
+    pub payload: Result<Value, std::sync::Arc<ReadError>>,
+}
+
+/// Why the log cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The database does not answer.
+    #[error("the event log cannot be read")]
+    Database(#[from] sqlx::Error),
+    /// The keys cannot be read, or a payload does not open.
+    #[error(transparent)]
+    Sealing(#[from] SealingError),
+    /// A stored payload is not JSON, or not of a known shape.
+    #[error("a stored event has an unknown shape")]
+    Shape(#[from] serde_json::Error),
+}
+
+/// The head of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
+pub struct Head {
+    /// Tells this log from any other, a restored copy that grew differently excepted.
+    pub log_id: Uuid,
+    /// Position of the newest event; 0 when there is none.
+    pub position: i64,
+}
+
+/// Reads the log of one home.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    database: Database,
+}
+
+impl Reader {
+    /// A reader of the log home.
+    pub fn new(database: Database) -> Self {
+        Self { database }
+    }
+
+    /// The head as committed now.
+    pub async fn head(&self) -> Result<Head, sqlx::Error> {
+        fetch_one!(self.database, Head, HEAD.on(self.database.engine()))
+    }
+
+    /// At most `limit` events after a position up to `to`, in order.
+    pub async fn page(
+        &self,
+        after: i64,
+        to: i64,
+        limit: i64,
+    ) -> Result<Vec<RecordedEvent>, sqlx::Error> {
+        fetch_all!(
+            self.database,
+            RecordedEvent,
+            PAGE.on(self.database.engine()),
+            after,
+            to,
+            limit
+        )
+    }
+
+    /// All events of one stream, in order.
+    pub async fn stream(
+        &self,
+        aggregate_type: &str,
+        aggregate_id: &str,
+    ) -> Result<Vec<RecordedEvent>, sqlx::Error> {
+        fetch_all!(
+            self.database,
+            RecordedEvent,
+            STREAM.on(self.database.engine()),
+            aggregate_type,
+            aggregate_id
+        )
+    }
+
+    /// Id of the event at a position.
+    pub async fn event_at(&self, position: i64) -> Result<Option<Uuid>, sqlx::Error> {
+        let row: Option<(Uuid,)> = fetch_optional!(
+            self.database,
+            (Uuid,),
+            EVENT_AT.on(self.database.engine()),
+            position
+        )?;
+        Ok(row.map(|(id,)| id))
+    }
+}
+
+/// Opens recorded events, fetching all keys they need together.
+///
+/// A payload that does not open is reported in its place; only a keys home that does not answer fails
+/// the whole page.
+pub async fn open_page(
+    keys: &Keys,
+    page: Vec<RecordedEvent>,
+) -> Result<Vec<OpenedEvent>, ReadError> {
+    let parsed: Vec<Result<Value, serde_json::Error>> = page
+        .iter()
+        .map(|event| serde_json::from_str(&event.payload))
+        .collect();
+    let ids: HashSet<Uuid> = parsed
+        .iter()
+        .filter_map(|payload| sealing::key_id(payload.as_ref().ok()?))
+        .collect();
+    let ids: Vec<Uuid> = ids.into_iter().collect();
+    let found = keys.by_id(&ids).await.map_err(SealingError::from)?;
+    let opened = page.into_iter().zip(parsed).map(|(recorded, parsed)| {
+        let payload = parsed
+            .map_err(ReadError::from)
+            .and_then(|payload| open_payload(payload, &found, &recorded))
+            .map_err(std::sync::Arc::new);
+        OpenedEvent { recorded, payload }
+    });
+    Ok(opened.collect())
+}
+
+fn open_payload(
+    mut payload: Value,
+    keys: &HashMap<Uuid, crate::keys::DataKey>,
+    recorded: &RecordedEvent,
+) -> Result<Value, ReadError> {
+    if payload.get(sealing::SEALED).is_some() {
+        let key = sealing::key_id(&payload)
+            .ok_or(SealingError::Form)
+            .and_then(|id| keys.get(&id).ok_or(SealingError::Key(KeyError::Missing)))?;
+        sealing::open(&mut payload, key, recorded.place())?;
+    }
+    Ok(payload)
+}

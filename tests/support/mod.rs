@@ -1,0 +1,3 @@
+//! What the stories share: databases of their own.
+
+pub mod postgres;
