@@ -25,10 +25,6 @@ use crate::telemetry::LogFormat;
 /// command line wins over the environment, the environment over the file.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Configuration")]
-#[expect(
-    clippy::struct_field_names,
-    reason = "the fields are the names of the options"
-)]
 pub struct Config {
     /// A file of `NAME=value` lines with the environment variables named here.
     #[arg(long, env = "SOULSENSE_CONFIG", value_name = "FILE", global = true)]

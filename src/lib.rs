@@ -9,7 +9,7 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod hashing;
-// pub mod http;
+pub mod http;
 pub mod telemetry;
 pub mod tokens;
 pub mod totp;
