@@ -25,6 +25,7 @@ pub enum Database {
 
 impl Database {
     /// Which engine it is.
+    #[must_use]
     pub fn engine(&self) -> Engine {
         match self {
             Self::Postgres(_) => Engine::Postgres,
@@ -74,6 +75,7 @@ pub enum Transaction {
 
 impl Transaction {
     /// Which engine it is.
+    #[must_use]
     pub fn engine(&self) -> Engine {
         match self {
             Self::Postgres(_) => Engine::Postgres,
@@ -104,6 +106,7 @@ pub struct Statement {
 
 impl Statement {
     /// A statement from its file name and text; use [`statement!`](crate::statement!).
+    #[must_use]
     pub const fn new(name: &'static str, text: &'static str) -> Self {
         Self {
             name,
@@ -294,6 +297,7 @@ macro_rules! insert_rows {
 }
 
 /// How many rows of `columns` values one statement may bind on both engines.
+#[must_use]
 pub const fn rows_a_statement(columns: usize) -> usize {
     let columns = if columns == 0 { 1 } else { columns };
     let rows = 30_000 / columns;
@@ -302,6 +306,7 @@ pub const fn rows_a_statement(columns: usize) -> usize {
 
 /// True when the database, not the statement, is the trouble: gone, starved, locked, full or read-only.
 /// The same statement may succeed later.
+#[must_use]
 pub fn is_unavailable(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
