@@ -1,2 +1,3 @@
-//! x
+//! The `soulsense` binary.
+
 fn main() {}

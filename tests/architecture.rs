@@ -42,7 +42,9 @@ const WALLS: &[(&str, &[&str])] = &[
 const IMPURE: &[&str] = &[
     "std::env",
     "std::fs",
-    "std::net",
+    "TcpStream",
+    "UdpSocket",
+    "ToSocketAddrs",
     "std::process",
     "std::thread",
     "Utc::now",
@@ -51,7 +53,8 @@ const IMPURE: &[&str] = &[
     "Instant::now",
     "now_v7",
     "new_v4",
-    "rand::rng",
+    "rand::rng(",
+    "rand::rng;",
     "rand::random",
     "thread_rng",
     "OsRng",
@@ -443,6 +446,8 @@ fn an_impure_domain_is_found() {
     let tested = format!("fn f() {{}}\n#[cfg(test)]\nmod tests {{\n{clock}}}\n");
     assert!(impurities(&source("domain/src/id.rs", &tested)).is_empty());
     assert!(impurities(&source("src/clock.rs", clock)).is_empty());
+    let values = "use rand::rngs::Xoshiro256PlusPlus;\nuse std::net::IpAddr;\n";
+    assert!(impurities(&source("domain/src/id.rs", values)).is_empty());
 }
 
 #[test]

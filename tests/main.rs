@@ -1,4 +1,5 @@
 //! All integration tests in one program, so that they link once. One module a bounded context.
 
 mod architecture;
+mod documents;
 mod support;

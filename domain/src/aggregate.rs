@@ -37,6 +37,7 @@ pub trait Aggregate: cqrs_es::Aggregate<Services = (), Error: Rejection> + Clone
     /// The rejection for a claim that another stream, `holder`, holds already.
     ///
     /// `None` when this aggregate takes no claim of that scope.
+    #[must_use]
     fn claim_taken(_scope: &str, _holder: &str) -> Option<Self::Error> {
         None
     }

@@ -14,6 +14,7 @@ pub mod journal;
 pub mod personal;
 pub mod rejection;
 pub mod sentiment;
+pub mod upcasters;
 
 pub use aggregate::{Aggregate, KeyScope};
 pub use claim::{Claim, ClaimChange};

@@ -254,20 +254,22 @@ macro_rules! fetch {
     };
 }
 
-/// Writes many rows: `push_rows!(in transaction, "INSERT INTO t (a, b) ", rows, |row, item| { … }, " ON CONFLICT …")`.
+/// Writes many rows by one statement that stands `{rows}` where its `VALUES` list goes:
+/// `insert_rows!(in transaction, text, rows, |row, item| { row.push_bind(…); … })`.
 ///
-/// `rows` must be a slice; the statement is split so that it never binds too many values. `$columns`
-/// is how many values a row binds.
+/// `rows` must be a slice. It is split so that no statement binds too many values. Each row must bind
+/// as many values as the statement has columns.
 #[macro_export]
 macro_rules! insert_rows {
-    (in $transaction:expr, $columns:expr, $head:expr, $rows:expr, |$row:ident, $item:ident| $bind:block, $tail:expr) => {{
+    (in $transaction:expr, $text:expr, $rows:expr, |$row:ident, $item:pat_param| $bind:block) => {{
+        let (head, tail, most) = $crate::database::around_rows($text);
         let mut outcome: Result<(), sqlx::Error> = Ok(());
-        for chunk in $rows.chunks($crate::database::rows_a_statement($columns)) {
+        for chunk in $rows.chunks(most) {
             let done = match &mut $transaction {
                 $crate::database::Transaction::Postgres(on) => {
-                    let mut query = sqlx::QueryBuilder::<sqlx::Postgres>::new($head);
+                    let mut query = sqlx::QueryBuilder::<sqlx::Postgres>::new(head);
                     query.push_values(chunk, |mut $row, $item| $bind);
-                    query.push($tail);
+                    query.push(tail);
                     query
                         .build()
                         .persistent(chunk.len() == 1)
@@ -276,9 +278,9 @@ macro_rules! insert_rows {
                         .map(|_| ())
                 }
                 $crate::database::Transaction::Sqlite(on) => {
-                    let mut query = sqlx::QueryBuilder::<sqlx::Sqlite>::new($head);
+                    let mut query = sqlx::QueryBuilder::<sqlx::Sqlite>::new(head);
                     query.push_values(chunk, |mut $row, $item| $bind);
-                    query.push($tail);
+                    query.push(tail);
                     query
                         .build()
                         .persistent(chunk.len() == 1)
@@ -296,12 +298,14 @@ macro_rules! insert_rows {
     }};
 }
 
-/// How many rows of `columns` values one statement may bind on both engines.
+/// A statement's text before and after `{rows}`, and how many rows it may take at once on both engines.
 #[must_use]
-pub const fn rows_a_statement(columns: usize) -> usize {
-    let columns = if columns == 0 { 1 } else { columns };
-    let rows = 30_000 / columns;
-    if rows > 1_000 { 1_000 } else { rows }
+pub fn around_rows(text: &str) -> (&str, &str, usize) {
+    let (head, tail) = text.split_once("{rows}").unwrap_or((text, ""));
+    let columns = head
+        .rsplit_once('(')
+        .map_or(1, |(_, list)| list.split(',').count());
+    (head, tail, (30_000 / columns).clamp(1, 1_000))
 }
 
 /// True when the database, not the statement, is the trouble: gone, starved, locked, full or read-only.

@@ -19,6 +19,7 @@ static LOG_POSTGRES: Migrator = sqlx::migrate!("../migrations/log/postgres");
 static LOG_SQLITE: Migrator = sqlx::migrate!("../migrations/log/sqlite");
 static STATE_SHARED: Migrator = sqlx::migrate!("../migrations/state/shared");
 static KEYS_SHARED: Migrator = sqlx::migrate!("../migrations/keys/shared");
+static READ_SHARED: Migrator = sqlx::migrate!("../migrations/read/shared");
 
 /// Held while schemas are made or changed, so that nodes that start together do it one after the other.
 const MIGRATION_LOCK: i64 = 0x50_55_4c_53_45;
@@ -170,7 +171,8 @@ impl Homes {
         &self.target
     }
 
-    /// Brings the schemas of log, state and keys up to this binary. Safe to run from several nodes at once.
+    /// Brings the schemas of the four homes up to this binary. Read models are not migrated: a projection
+    /// makes its own tables, generation by generation. Safe to run from several nodes at once.
     pub async fn migrate(&self) -> Result<(), HomesError> {
         for (home, database, migrator) in self.migrators() {
             migrate(home, database, &migrator).await?;
@@ -214,7 +216,7 @@ impl Homes {
         }
     }
 
-    fn migrators(&self) -> [(&'static str, &Database, Migrator); 3] {
+    fn migrators(&self) -> [(&'static str, &Database, Migrator); 4] {
         let own = match self.log {
             Database::Postgres(_) => &LOG_POSTGRES,
             Database::Sqlite(_) => &LOG_SQLITE,
@@ -223,6 +225,7 @@ impl Homes {
             ("log", &self.log, merged(&[&LOG_SHARED, own])),
             ("state", &self.state, merged(&[&STATE_SHARED])),
             ("keys", &self.keys, merged(&[&KEYS_SHARED])),
+            ("read", &self.read, merged(&[&READ_SHARED])),
         ]
     }
 }
@@ -334,7 +337,7 @@ async fn prepare_schema(connection: &mut PgConnection, home: &str) -> Result<(),
         .bind(MIGRATION_LOCK)
         .execute(&mut *connection)
         .await?;
-    // home is one of three literals of this file
+    // home is one of four literals of this file
     let schema = format!("CREATE SCHEMA IF NOT EXISTS {home}");
     sqlx::query(&schema).execute(&mut *connection).await?;
     let path = format!("SET LOCAL search_path TO {home}");

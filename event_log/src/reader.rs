@@ -1,6 +1,6 @@
 //! Reading the log by position: the head, pages, and one stream as it was recorded.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::content_hash::Content;
 use crate::database::{Database, Statement};
-use crate::keys::{KeyError, Keys};
+use crate::keys::{DataKey, KeyError, Keys};
 use crate::sealing::{self, Place, SealingError};
 use crate::{fetch_all, fetch_one, fetch_optional, statement};
 
@@ -100,6 +100,8 @@ pub struct OpenedEvent {
     pub recorded: RecordedEvent,
     /// Its payload, or why it does not open.
     pub payload: Result<Value, std::sync::Arc<ReadError>>,
+    /// The key its personal values are sealed with, which also seals what is derived from them.
+    pub key: Option<DataKey>,
 }
 
 /// Why the log cannot be read.
@@ -206,24 +208,30 @@ pub async fn open_page(
     let ids: Vec<Uuid> = ids.into_iter().collect();
     let found = keys.by_id(&ids).await.map_err(SealingError::from)?;
     let opened = page.into_iter().zip(parsed).map(|(recorded, parsed)| {
+        let key = parsed
+            .as_ref()
+            .ok()
+            .and_then(|payload| found.get(&sealing::key_id(payload)?).cloned());
         let payload = parsed
             .map_err(ReadError::from)
-            .and_then(|payload| open_payload(payload, &found, &recorded))
+            .and_then(|payload| open_payload(payload, key.as_ref(), &recorded))
             .map_err(std::sync::Arc::new);
-        OpenedEvent { recorded, payload }
+        OpenedEvent {
+            recorded,
+            payload,
+            key,
+        }
     });
     Ok(opened.collect())
 }
 
 fn open_payload(
     mut payload: Value,
-    keys: &HashMap<Uuid, crate::keys::DataKey>,
+    key: Option<&DataKey>,
     recorded: &RecordedEvent,
 ) -> Result<Value, ReadError> {
     if payload.get(sealing::SEALED).is_some() {
-        let key = sealing::key_id(&payload)
-            .ok_or(SealingError::Form)
-            .and_then(|id| keys.get(&id).ok_or(SealingError::Key(KeyError::Missing)))?;
+        let key = key.ok_or(SealingError::Key(KeyError::Missing))?;
         sealing::open(&mut payload, key, recorded.place())?;
     }
     Ok(payload)

@@ -1,1 +1,22 @@
-//! placeholder
+//! The read side: every statement that builds or reads a read model.
+//!
+//! A [`projection::Projection`] folds pages of [`fact::Fact`]s into its tables, rows and checkpoint in one
+//! transaction. The [`projector`] runs all of them from one reader; [`generations`] keeps a new copy
+//! beside the old one while it is being built; queries read through [`tables::ReadModels`].
+
+pub mod fact;
+pub mod generations;
+pub mod page;
+pub mod progress;
+pub mod projection;
+pub mod projector;
+pub mod tables;
+
+use std::sync::Arc;
+
+use projection::Projection;
+
+/// Every projection of the program.
+pub fn all() -> Vec<Arc<dyn Projection>> {
+    vec![]
+}

@@ -1,0 +1,90 @@
+//! What a projection is, and what it is given to write with.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use event_log::database::{Database, Statement, Transaction};
+use event_log::reader::ReadError;
+use event_log::sealing::SealingError;
+
+use crate::fact::Fact;
+use crate::tables::Tables;
+
+/// Code that folds events into a read model.
+///
+/// It is given pages in order and each event exactly once per generation, since its rows and its
+/// checkpoint are one transaction. It folds in memory first and writes rows by the page. It causes no
+/// effects, and deletes a subject's rows when it reaches an erasure event.
+#[async_trait]
+pub trait Projection: fmt::Debug + Send + Sync {
+    /// Names the projection for ever.
+    fn name(&self) -> &'static str;
+
+    /// Goes up when the tables or what is written in them change: a start with a newer version builds a
+    /// new generation.
+    fn version(&self) -> i64;
+
+    /// `CREATE TABLE {marker} (…); CREATE INDEX {#marker}_by_x ON {marker} (…);` — the markers name the
+    /// tables, and a rendered marker the tables of one generation.
+    fn schema(&self) -> &'static str;
+
+    /// True for streams whose events it is to be given.
+    fn handles(&self, aggregate_type: &str, event_type: &str) -> bool;
+
+    /// Folds a page of events it handles, in order, and writes what follows.
+    async fn project(&self, page: &[&Fact], writer: &mut Writer<'_>) -> Result<(), ProjectionError>;
+}
+
+/// Why a page cannot be projected.
+#[derive(Debug, thiserror::Error)]
+pub enum ProjectionError {
+    /// The read home does not answer, or refuses a statement.
+    #[error("the read model cannot be written")]
+    Database(#[from] sqlx::Error),
+    /// An event does not open or has no known shape.
+    #[error("the event at position {position} cannot be read")]
+    Unreadable {
+        /// Where it stands in the log.
+        position: i64,
+        /// The cause.
+        #[source]
+        source: std::sync::Arc<ReadError>,
+    },
+    /// A personal string cannot be sealed.
+    #[error(transparent)]
+    Sealing(#[from] SealingError),
+    /// The log or its keys cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// Writes the rows of one page. The transaction begins when it is first asked for, after the fold.
+#[derive(Debug)]
+pub struct Writer<'a> {
+    database: &'a Database,
+    tables: &'a Tables,
+    transaction: Option<Transaction>,
+}
+
+impl<'a> Writer<'a> {
+    pub(crate) fn new(database: &'a Database, tables: &'a Tables) -> Self {
+        Self { database, tables, transaction: None }
+    }
+
+    /// The transaction of this page, for `execute!(in …)`, `fetch_all!(in …)` and `insert_rows!(in …)`.
+    pub async fn transaction(&mut self) -> Result<&mut Transaction, sqlx::Error> {
+        if self.transaction.is_none() {
+            self.transaction = Some(self.database.begin_derived().await?);
+        }
+        self.transaction.as_mut().ok_or(sqlx::Error::BeginFailed)
+    }
+
+    /// A statement's text for the generation being written.
+    pub fn sql(&self, statement: &'static Statement) -> std::sync::Arc<str> {
+        self.tables.sql(statement)
+    }
+
+    pub(crate) fn into_transaction(self) -> Option<Transaction> {
+        self.transaction
+    }
+}

@@ -1,0 +1,72 @@
+//! Logs: to standard error, as lines for people or as JSON for machines. Never a secret, never a private word.
+
+use std::io::IsTerminal;
+
+use clap::ValueEnum;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// What a log line looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum LogFormat {
+    /// One line for people, coloured when standard error is a terminal.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Why logging could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The filter is not in the form `info` or `warn,soulsense=debug`.
+    #[error("the log filter is not understood: {0}")]
+    Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// Another subscriber is installed in this process.
+    #[error("logging was already begun")]
+    Begun(#[from] tracing_subscriber::util::TryInitError),
+}
+
+/// Begins logging for the whole process; a panic is logged as well, with its place.
+pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
+    let registry = tracing_subscriber::registry().with(EnvFilter::try_new(filter)?);
+    match format {
+        LogFormat::Text => registry
+            .with(
+                tracing_subscriber::fmt::layer()
+                    .with_ansi(std::io::stderr().is_terminal())
+                    .with_writer(std::io::stderr),
+            )
+            .try_init()?,
+        LogFormat::Json => registry
+            .with(
+                tracing_subscriber::fmt::layer()
+                    .json()
+                    .with_writer(std::io::stderr),
+            )
+            .try_init()?,
+    }
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(
+            place = place.unwrap_or_default(),
+            message = panic.payload_as_str().unwrap_or_default(),
+            "panicked"
+        );
+    }));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_that_is_not_understood_is_an_error() {
+        assert!(matches!(
+            init(LogFormat::Text, "soulsense=loudly"),
+            Err(TelemetryError::Filter(_))
+        ));
+    }
+}

@@ -1,0 +1,666 @@
+//! Tokens: signed access tokens that every node can check without a database, and refresh tokens of which
+//! only a hash is stored.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::id::{AccountId, SessionId};
+use ed25519_dalek::SigningKey;
+use hkdf::Hkdf;
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+use zeroize::{Zeroize, Zeroizing};
+
+/// The `typ` of an access token (RFC 9068), so that no other signed thing passes for one.
+pub const ACCESS_TOKEN_TYPE: &str = "at+jwt";
+/// How far ahead another node's clock may be, for `nbf`.
+const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(5);
+/// PKCS #8 around an Ed25519 seed (RFC 8410).
+const PKCS8_PREFIX: [u8; 16] = [
+    0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
+];
+
+/// What an access token says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessClaims {
+    /// Who issued it.
+    pub iss: String,
+    /// For whom it is meant.
+    pub aud: String,
+    /// The account.
+    pub sub: AccountId,
+    /// The session it belongs to.
+    pub sid: SessionId,
+    /// The token's own id.
+    pub jti: Uuid,
+    /// Issued at, in seconds since 1970.
+    pub iat: i64,
+    /// Not good before, in seconds since 1970.
+    pub nbf: i64,
+    /// No longer good from, in seconds since 1970.
+    pub exp: i64,
+    /// Sequence of the account's last event that ends older tokens; a token with a lower one is refused.
+    pub epoch: u64,
+    /// The account's roles when it was issued.
+    pub roles: Vec<String>,
+}
+
+/// What the caller decides about a new access token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessGrant {
+    /// The account.
+    pub account: AccountId,
+    /// The session it belongs to.
+    pub session: SessionId,
+    /// The token's own id, fresh.
+    pub token_id: Uuid,
+    /// Sequence of the account's last event that ends older tokens.
+    pub epoch: u64,
+    /// The account's roles.
+    pub roles: Vec<String>,
+}
+
+/// Why a token is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// Not three base64url parts of JSON with the claims we issue.
+    #[error("the token is malformed")]
+    Malformed,
+    /// Unsigned, or signed by an algorithm other than the one we use.
+    #[error("the token's algorithm is not allowed")]
+    AlgorithmNotAllowed,
+    /// Signed, but as something other than an access token.
+    #[error("the token is not an access token")]
+    ForeignType,
+    /// Its key is in nobody's ring, or no longer.
+    #[error("the token's key is not known")]
+    UnknownKey,
+    /// The signature does not fit.
+    #[error("the token's signature does not fit")]
+    BadSignature,
+    /// Issued by someone else.
+    #[error("the token was issued by someone else")]
+    ForeignIssuer,
+    /// Issued for someone else.
+    #[error("the token was issued for someone else")]
+    ForeignAudience,
+    /// Its time is over.
+    #[error("the token has expired")]
+    Expired,
+    /// Its time has not come.
+    #[error("the token is not valid yet")]
+    NotYetValid,
+}
+
+/// A token could not be signed.
+#[derive(Debug, thiserror::Error)]
+#[error("the access token could not be signed")]
+pub struct SigningError(#[from] jsonwebtoken::errors::Error);
+
+/// One Ed25519 key with its id.
+#[derive(Clone)]
+pub struct TokenKey {
+    kid: String,
+    public: [u8; 32],
+    signs: EncodingKey,
+    checks: DecodingKey,
+}
+
+impl fmt::Debug for TokenKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenKey")
+            .field("kid", &self.kid)
+            .finish_non_exhaustive()
+    }
+}
+
+impl TokenKey {
+    /// The key made from a seed of 32 random bytes. Its id is its RFC 7638 thumbprint, so the same seed has the
+    /// same id on every node.
+    #[must_use]
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        let public = SigningKey::from_bytes(seed).verifying_key().to_bytes();
+        let mut pkcs8 = Zeroizing::new(Vec::with_capacity(PKCS8_PREFIX.len() + seed.len()));
+        pkcs8.extend_from_slice(&PKCS8_PREFIX);
+        pkcs8.extend_from_slice(seed);
+        let x = BASE64_URL_SAFE_NO_PAD.encode(public);
+        let thumbprint =
+            Sha256::digest(format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#).as_bytes());
+        Self {
+            kid: BASE64_URL_SAFE_NO_PAD.encode(thumbprint),
+            public,
+            signs: EncodingKey::from_ed_der(&pkcs8),
+            checks: DecodingKey::from_ed_der(&public),
+        }
+    }
+
+    /// The id that tokens name it by.
+    #[must_use]
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+}
+
+/// The keys of the moment: one signs, its neighbours are accepted, so that keys change without a gap.
+#[derive(Debug, Clone)]
+pub struct KeyRing {
+    /// Signed until lately; still accepted.
+    pub previous: Option<TokenKey>,
+    /// Signs.
+    pub current: TokenKey,
+    /// Signs soon; already published.
+    pub next: Option<TokenKey>,
+}
+
+impl KeyRing {
+    fn keys(&self) -> impl Iterator<Item = &TokenKey> {
+        std::iter::once(&self.current)
+            .chain(&self.previous)
+            .chain(&self.next)
+    }
+}
+
+/// Issues access tokens and checks them.
+pub struct TokenIssuer {
+    issuer: String,
+    audience: String,
+    ring: KeyRing,
+    lifetime: TimeDelta,
+    validation: Validation,
+}
+
+impl fmt::Debug for TokenIssuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenIssuer")
+            .field("issuer", &self.issuer)
+            .field("ring", &self.ring)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The part of a token's header that decides how it is looked at.
+#[derive(Deserialize)]
+struct Opening {
+    alg: String,
+    typ: Option<String>,
+    kid: Option<String>,
+}
+
+impl TokenIssuer {
+    /// An issuer that signs with the ring's current key tokens that live for `lifetime`.
+    #[must_use]
+    pub fn new(
+        issuer: impl Into<String>,
+        audience: impl Into<String>,
+        ring: KeyRing,
+        lifetime: TimeDelta,
+    ) -> Self {
+        let (issuer, audience) = (issuer.into(), audience.into());
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.set_issuer(&[&issuer]);
+        validation.set_audience(&[&audience]);
+        validation.set_required_spec_claims(&["iss", "aud", "sub", "nbf", "exp"]);
+        // the clock is ours, not the library's
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
+        Self {
+            issuer,
+            audience,
+            ring,
+            lifetime,
+            validation,
+        }
+    }
+
+    /// How long a token lives.
+    #[must_use]
+    pub const fn lifetime(&self) -> TimeDelta {
+        self.lifetime
+    }
+
+    /// A signed access token.
+    pub fn issue(&self, grant: AccessGrant, now: DateTime<Utc>) -> Result<String, SigningError> {
+        let header = Header {
+            typ: Some(ACCESS_TOKEN_TYPE.to_owned()),
+            kid: Some(self.ring.current.kid.clone()),
+            ..Header::new(Algorithm::EdDSA)
+        };
+        let claims = AccessClaims {
+            iss: self.issuer.clone(),
+            aud: self.audience.clone(),
+            sub: grant.account,
+            sid: grant.session,
+            jti: grant.token_id,
+            iat: now.timestamp(),
+            nbf: now.timestamp(),
+            exp: (now + self.lifetime).timestamp(),
+            epoch: grant.epoch,
+            roles: grant.roles,
+        };
+        Ok(jsonwebtoken::encode(
+            &header,
+            &claims,
+            &self.ring.current.signs,
+        )?)
+    }
+
+    /// What `token` says, if it is ours, whole and of this time. Whether its session still stands is another
+    /// question.
+    pub fn verify(&self, token: &str, now: DateTime<Utc>) -> Result<AccessClaims, TokenError> {
+        let (opening, _) = token.split_once('.').ok_or(TokenError::Malformed)?;
+        let opening = BASE64_URL_SAFE_NO_PAD
+            .decode(opening)
+            .map_err(|_| TokenError::Malformed)?;
+        let opening: Opening =
+            serde_json::from_slice(&opening).map_err(|_| TokenError::Malformed)?;
+        if opening.alg != "EdDSA" {
+            return Err(TokenError::AlgorithmNotAllowed);
+        }
+        if opening.typ.as_deref() != Some(ACCESS_TOKEN_TYPE) {
+            return Err(TokenError::ForeignType);
+        }
+        let key = self
+            .ring
+            .keys()
+            .find(|key| opening.kid.as_deref() == Some(key.kid()))
+            .ok_or(TokenError::UnknownKey)?;
+        let claims = jsonwebtoken::decode::<AccessClaims>(token, &key.checks, &self.validation)
+            .map_err(|error| match error.kind() {
+                ErrorKind::InvalidSignature => TokenError::BadSignature,
+                ErrorKind::InvalidAlgorithm => TokenError::AlgorithmNotAllowed,
+                ErrorKind::InvalidIssuer => TokenError::ForeignIssuer,
+                ErrorKind::InvalidAudience => TokenError::ForeignAudience,
+                _ => TokenError::Malformed,
+            })?
+            .claims;
+        if claims.exp <= now.timestamp() {
+            return Err(TokenError::Expired);
+        }
+        if claims.nbf > (now + CLOCK_SKEW).timestamp() {
+            return Err(TokenError::NotYetValid);
+        }
+        Ok(claims)
+    }
+
+    /// The public keys as a JSON Web Key Set (RFC 7517, RFC 8037).
+    #[must_use]
+    pub fn key_set(&self) -> Value {
+        let keys: Vec<Value> = self
+            .ring
+            .keys()
+            .map(|key| {
+                json!({
+                    "kty": "OKP",
+                    "crv": "Ed25519",
+                    "alg": "EdDSA",
+                    "use": "sig",
+                    "kid": key.kid,
+                    "x": BASE64_URL_SAFE_NO_PAD.encode(key.public),
+                })
+            })
+            .collect();
+        json!({ "keys": keys })
+    }
+}
+
+/// A refresh token: names its session and holds a secret of 256 bits, of which only a hash is stored.
+pub struct RefreshToken {
+    session: SessionId,
+    secret: Zeroizing<[u8; 32]>,
+}
+
+impl fmt::Debug for RefreshToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RefreshToken")
+            .field("session", &self.session)
+            .finish_non_exhaustive()
+    }
+}
+
+impl RefreshToken {
+    /// A session's first token, from given randomness.
+    #[must_use]
+    pub fn new(session: SessionId, secret: [u8; 32]) -> Self {
+        Self {
+            session,
+            secret: Zeroizing::new(secret),
+        }
+    }
+
+    /// Reads `session_id.secret` as [`RefreshToken::expose`] writes it; anything else is nothing.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (session, secret) = text.split_once('.')?;
+        let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(secret).ok()?;
+        let secret = <[u8; 32]>::try_from(bytes.as_slice()).ok();
+        bytes.zeroize();
+        Some(Self::new(session.parse().ok()?, secret?))
+    }
+
+    /// The session it belongs to.
+    #[must_use]
+    pub const fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// The token as the client gets it.
+    #[must_use]
+    pub fn expose(&self) -> Zeroizing<String> {
+        let secret = Zeroizing::new(BASE64_URL_SAFE_NO_PAD.encode(self.secret.as_slice()));
+        Zeroizing::new(format!("{}.{}", self.session, secret.as_str()))
+    }
+
+    /// SHA-256 of the secret in hex: what is stored.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        hex(&Sha256::digest(self.secret.as_slice()))
+    }
+
+    /// The token that follows this one: HKDF-SHA-256 of the spent secret under the instance's key. Always the
+    /// same, so that a client whose reply was lost can be given it again.
+    #[must_use]
+    pub fn successor(&self, instance_key: &[u8; 32]) -> Self {
+        let mut secret = Zeroizing::new([0; 32]);
+        let expanded = Hkdf::<Sha256>::new(Some(instance_key), self.secret.as_slice())
+            .expand_multi_info(
+                &[b"soulsense refresh token", self.session.0.as_bytes()],
+                secret.as_mut_slice(),
+            );
+        debug_assert!(expanded.is_ok(), "32 bytes are within what HKDF can give");
+        Self {
+            session: self.session,
+            secret,
+        }
+    }
+}
+
+/// Lower-case hex.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|digit| char::from(DIGITS[usize::from(digit)]))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+    fn now() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_790_000_000, 0).unwrap_or_default()
+    }
+
+    fn ring(current: u8) -> KeyRing {
+        KeyRing {
+            previous: None,
+            current: TokenKey::from_seed(&[current; 32]),
+            next: None,
+        }
+    }
+
+    fn issuer(ring: KeyRing) -> TokenIssuer {
+        TokenIssuer::new(
+            "https://soul.example",
+            "soulsense",
+            ring,
+            TimeDelta::minutes(15),
+        )
+    }
+
+    fn grant() -> AccessGrant {
+        AccessGrant {
+            account: AccountId(Uuid::from_u128(1)),
+            session: SessionId(Uuid::from_u128(2)),
+            token_id: Uuid::from_u128(3),
+            epoch: 4,
+            roles: vec!["member".to_owned()],
+        }
+    }
+
+    /// The token with its header replaced, the signature left as it was.
+    fn with_header(token: &str, header: &Value) -> String {
+        let rest = token.split_once('.').map_or("", |(_, rest)| rest);
+        format!(
+            "{}.{rest}",
+            BASE64_URL_SAFE_NO_PAD.encode(header.to_string())
+        )
+    }
+
+    #[test]
+    fn a_token_says_what_was_granted() -> Outcome {
+        let issuer = issuer(ring(1));
+        let claims = issuer.verify(&issuer.issue(grant(), now())?, now())?;
+        assert_eq!(claims.sub, grant().account);
+        assert_eq!(claims.sid, grant().session);
+        assert_eq!(claims.jti, grant().token_id);
+        assert_eq!(claims.epoch, 4);
+        assert_eq!(claims.roles, ["member"]);
+        assert_eq!(claims.exp - claims.iat, 900);
+        Ok(())
+    }
+
+    #[test]
+    fn a_token_is_good_from_its_issue_until_its_end() -> Outcome {
+        let issuer = issuer(ring(1));
+        let token = issuer.issue(grant(), now())?;
+        let at = |seconds| {
+            issuer
+                .verify(&token, now() + TimeDelta::seconds(seconds))
+                .err()
+        };
+        assert_eq!(at(-6), Some(TokenError::NotYetValid));
+        assert_eq!(at(-5), None);
+        assert_eq!(at(899), None);
+        assert_eq!(at(900), Some(TokenError::Expired));
+        Ok(())
+    }
+
+    #[test]
+    fn an_unsigned_token_is_refused() -> Outcome {
+        let issuer = issuer(ring(1));
+        let token = issuer.issue(grant(), now())?;
+        let kid = issuer.ring.current.kid();
+        let unsigned = with_header(&token, &json!({"alg": "none", "typ": "at+jwt", "kid": kid}));
+        let bare = unsigned.rsplit_once('.').map_or("", |(message, _)| message);
+        for token in [unsigned.clone(), format!("{bare}.")] {
+            assert_eq!(
+                issuer.verify(&token, now()),
+                Err(TokenError::AlgorithmNotAllowed)
+            );
+        }
+        let stripped = token.rsplit_once('.').map_or("", |(message, _)| message);
+        for token in [stripped.to_owned(), format!("{stripped}.")] {
+            assert!(issuer.verify(&token, now()).is_err());
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_token_signed_with_our_public_key_as_a_shared_secret_is_refused() -> Outcome {
+        let issuer = issuer(ring(1));
+        let claims = issuer.verify(&issuer.issue(grant(), now())?, now())?;
+        let header = Header {
+            typ: Some(ACCESS_TOKEN_TYPE.to_owned()),
+            kid: Some(issuer.ring.current.kid.clone()),
+            ..Header::new(Algorithm::HS256)
+        };
+        let secret = EncodingKey::from_secret(&issuer.ring.current.public);
+        let token = jsonwebtoken::encode(&header, &claims, &secret)?;
+        assert_eq!(
+            issuer.verify(&token, now()),
+            Err(TokenError::AlgorithmNotAllowed)
+        );
+        let disguised = with_header(
+            &token,
+            &json!({"alg": "EdDSA", "typ": "at+jwt", "kid": issuer.ring.current.kid()}),
+        );
+        assert_eq!(
+            issuer.verify(&disguised, now()),
+            Err(TokenError::BadSignature)
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn a_changed_claim_breaks_the_signature() -> Outcome {
+        let issuer = issuer(ring(1));
+        let token = issuer.issue(grant(), now())?;
+        let mut claims = serde_json::to_value(issuer.verify(&token, now())?)?;
+        claims["roles"] = json!(["admin"]);
+        let parts: Vec<&str> = token.split('.').collect();
+        let forged = format!(
+            "{}.{}.{}",
+            parts[0],
+            BASE64_URL_SAFE_NO_PAD.encode(claims.to_string()),
+            parts[2]
+        );
+        assert_eq!(issuer.verify(&forged, now()), Err(TokenError::BadSignature));
+        Ok(())
+    }
+
+    #[test]
+    fn a_token_of_another_instance_is_refused() -> Outcome {
+        let ours = issuer(ring(1));
+        let stranger = issuer(ring(2)).issue(grant(), now())?;
+        assert_eq!(ours.verify(&stranger, now()), Err(TokenError::UnknownKey));
+        let other_issuer = TokenIssuer::new(
+            "https://else.example",
+            "soulsense",
+            ring(1),
+            TimeDelta::minutes(15),
+        );
+        let other_audience = TokenIssuer::new(
+            "https://soul.example",
+            "mail",
+            ring(1),
+            TimeDelta::minutes(15),
+        );
+        assert_eq!(
+            ours.verify(&other_issuer.issue(grant(), now())?, now()),
+            Err(TokenError::ForeignIssuer)
+        );
+        assert_eq!(
+            ours.verify(&other_audience.issue(grant(), now())?, now()),
+            Err(TokenError::ForeignAudience)
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn something_else_that_we_signed_is_no_access_token() -> Outcome {
+        let issuer = issuer(ring(1));
+        let claims = issuer.verify(&issuer.issue(grant(), now())?, now())?;
+        let header = Header {
+            kid: Some(issuer.ring.current.kid.clone()),
+            ..Header::new(Algorithm::EdDSA)
+        };
+        let token = jsonwebtoken::encode(&header, &claims, &issuer.ring.current.signs)?;
+        assert_eq!(issuer.verify(&token, now()), Err(TokenError::ForeignType));
+        let header = Header {
+            typ: Some(ACCESS_TOKEN_TYPE.to_owned()),
+            ..header
+        };
+        let token =
+            jsonwebtoken::encode(&header, &json!({"iss": "x"}), &issuer.ring.current.signs)?;
+        assert_eq!(issuer.verify(&token, now()), Err(TokenError::Malformed));
+        Ok(())
+    }
+
+    #[test]
+    fn text_that_is_no_token_is_refused() {
+        let issuer = issuer(ring(1));
+        for text in ["", ".", "..", "a.b.c", "ey.ey.ey", "{}", "e30.e30.e30"] {
+            assert_eq!(
+                issuer.verify(text, now()),
+                Err(TokenError::Malformed),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn keys_change_without_a_gap() -> Outcome {
+        let before = issuer(ring(1));
+        let after = issuer(KeyRing {
+            previous: Some(TokenKey::from_seed(&[1; 32])),
+            current: TokenKey::from_seed(&[2; 32]),
+            next: Some(TokenKey::from_seed(&[3; 32])),
+        });
+        assert!(after.verify(&before.issue(grant(), now())?, now()).is_ok());
+        assert!(
+            after
+                .verify(&issuer(ring(3)).issue(grant(), now())?, now())
+                .is_ok()
+        );
+        let keys = after.key_set();
+        assert_eq!(keys["keys"].as_array().map(Vec::len), Some(3));
+        assert_eq!(keys["keys"][0]["kid"], after.ring.current.kid());
+        assert!(keys["keys"][0].get("d").is_none());
+        Ok(())
+    }
+
+    #[test]
+    fn the_key_id_is_the_thumbprint_of_rfc_8037() {
+        let seed = BASE64_URL_SAFE_NO_PAD
+            .decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A")
+            .ok()
+            .and_then(|seed| <[u8; 32]>::try_from(seed).ok());
+        let key = TokenKey::from_seed(&seed.unwrap_or_default());
+        assert_eq!(key.kid(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+    }
+
+    #[test]
+    fn a_refresh_token_reads_back() -> Outcome {
+        let token = RefreshToken::new(SessionId(Uuid::from_u128(7)), [9; 32]);
+        let read = RefreshToken::parse(&token.expose()).ok_or("unreadable")?;
+        assert_eq!(read.session(), token.session());
+        assert_eq!(read.hash(), token.hash());
+        assert_eq!(token.hash().len(), 64);
+        for text in [
+            "",
+            ".",
+            "x.y",
+            "00000000-0000-0000-0000-000000000007",
+            "00000000-0000-0000-0000-000000000007.c2hvcnQ",
+        ] {
+            assert!(RefreshToken::parse(text).is_none(), "{text}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_successor_is_always_the_same_and_nobody_elses() {
+        let token =
+            |session, secret| RefreshToken::new(SessionId(Uuid::from_u128(session)), [secret; 32]);
+        let next = token(7, 9).successor(&[1; 32]);
+        assert_eq!(next.hash(), token(7, 9).successor(&[1; 32]).hash());
+        assert_eq!(next.session(), token(7, 9).session());
+        for other in [
+            token(7, 9),
+            token(7, 9).successor(&[2; 32]),
+            token(8, 9).successor(&[1; 32]),
+            token(7, 8).successor(&[1; 32]),
+            next.successor(&[1; 32]),
+        ] {
+            assert_ne!(other.hash(), next.hash());
+        }
+    }
+
+    #[test]
+    fn secrets_do_not_show_when_printed() {
+        let token = RefreshToken::new(SessionId(Uuid::from_u128(7)), [9; 32]);
+        assert!(!format!("{token:?}").contains("[9"));
+        assert!(!format!("{:?}", issuer(ring(1))).contains("[1"));
+    }
+}
