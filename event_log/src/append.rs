@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::database::is_unavailable;
@@ -119,6 +120,14 @@ impl Append {
             .map(|event| event.payload.len() + event.metadata.len() + 256)
             .sum()
     }
+
+    /// The subject whose erasure this command starts.
+    fn erases(&self) -> Option<Uuid> {
+        self.claims
+            .iter()
+            .find(|claim| claim.change == ClaimAction::Erase)
+            .and_then(|claim| Uuid::from_slice(&claim.value).ok())
+    }
 }
 
 /// What the log says to one command.
@@ -215,6 +224,7 @@ pub struct Appender {
     budget: Arc<Semaphore>,
     permits: usize,
     head: watch::Sender<i64>,
+    closing: CancellationToken,
 }
 
 /// Waits for the appender to drain its queue and end.
@@ -222,7 +232,8 @@ pub struct Appender {
 pub struct AppenderTask(JoinHandle<()>);
 
 impl AppenderTask {
-    /// Returns when every queued command has its verdict. All [`Appender`] handles must be gone or closed.
+    /// Returns when every queued command has its verdict, after [`Appender::close`] or when all handles
+    /// are gone.
     pub async fn finished(self) {
         if let Err(error) = self.0.await {
             tracing::error!(%error, "the appender task ended badly");
@@ -246,16 +257,18 @@ impl Appender {
         let permits = bounds
             .bytes
             .div_ceil(PERMIT_BYTES)
-            .min(Semaphore::MAX_PERMITS);
+            .clamp(1, Semaphore::MAX_PERMITS);
         let budget = Arc::new(Semaphore::new(permits));
         let (head, _) = watch::channel(0);
-        let task = tokio::spawn(run(jobs, writer, bounds, head.clone()));
+        let closing = CancellationToken::new();
+        let task = tokio::spawn(run(jobs, writer, bounds, head.clone(), closing.clone()));
         Ok((
             Self {
                 queue,
                 budget,
                 permits,
                 head,
+                closing,
             },
             AppenderTask(task),
         ))
@@ -263,6 +276,9 @@ impl Appender {
 
     /// Hands in one command and waits for its verdict. A caller that goes away does not take it back.
     pub async fn append(&self, append: Append) -> Result<Verdict, AppendError> {
+        if self.closing.is_cancelled() {
+            return Err(AppendError::Closed);
+        }
         let wanted = append.bytes().div_ceil(PERMIT_BYTES).clamp(1, self.permits);
         let budget = u32::try_from(wanted)
             .ok()
@@ -282,12 +298,19 @@ impl Appender {
         verdict.await.unwrap_or(Err(AppendError::Unknown))
     }
 
+    /// Takes no more commands: from now on [`AppendError::Closed`]. Those queued still get their verdicts.
+    pub fn close(&self) {
+        self.closing.cancel();
+    }
+
     /// Positions this process has committed; wakes readers.
+    #[must_use]
     pub fn committed(&self) -> watch::Receiver<i64> {
         self.head.subscribe()
     }
 
     /// Commands waiting now.
+    #[must_use]
     pub fn queued(&self) -> usize {
         self.queue.max_capacity() - self.queue.capacity()
     }
@@ -336,12 +359,20 @@ async fn run(
     mut writer: Writer,
     bounds: Bounds,
     head: watch::Sender<i64>,
+    closing: CancellationToken,
 ) {
     let mut waiting: VecDeque<Job> = VecDeque::new();
     let mut arrived = Vec::with_capacity(bounds.batch);
     loop {
         if waiting.is_empty() {
-            if jobs.recv_many(&mut arrived, bounds.batch).await == 0 {
+            let received = tokio::select! {
+                received = jobs.recv_many(&mut arrived, bounds.batch) => received,
+                () = closing.cancelled(), if !jobs.is_closed() => {
+                    jobs.close();
+                    continue;
+                }
+            };
+            if received == 0 {
                 return;
             }
         } else {
@@ -359,7 +390,8 @@ async fn run(
 /// Takes from the front every command whose aggregate, command id and claims nobody before it names;
 /// the others keep their order for the next batch.
 fn take_batch(waiting: &mut VecDeque<Job>, most: usize) -> Vec<Job> {
-    let mut named: HashSet<(u8, Vec<u8>)> = HashSet::new();
+    let mut taken: HashSet<(u8, Vec<u8>)> = HashSet::new();
+    let mut erased: HashSet<Uuid> = HashSet::new();
     let mut batch = Vec::new();
     let mut later = VecDeque::new();
     let mut bytes = 0;
@@ -367,9 +399,15 @@ fn take_batch(waiting: &mut VecDeque<Job>, most: usize) -> Vec<Job> {
         let names = names(&job.append);
         let size = job.append.bytes();
         let fits = batch.len() < most && (batch.is_empty() || bytes + size <= BATCH_BYTES);
-        let free = names.iter().all(|name| !named.contains(name));
+        // an erasure must be committed before the subject's other commands are judged
+        let free = names.iter().all(|name| !taken.contains(name))
+            && job
+                .append
+                .subject_id
+                .is_none_or(|subject| !erased.contains(&subject));
         // a later command of the same aggregate must not overtake one that waits
-        named.extend(names);
+        taken.extend(names);
+        erased.extend(job.append.erases());
         if fits && free {
             bytes += size;
             batch.push(job);
@@ -398,19 +436,6 @@ fn names(append: &Append) -> Vec<(u8, Vec<u8>)> {
         name.extend_from_slice(&claim.value);
         (2, name)
     }));
-    // an erasure and the subject's other events must not be judged on the same committed rows
-    if append
-        .claims
-        .iter()
-        .any(|claim| claim.change == ClaimAction::Erase)
-        || append.erasing
-    {
-        names.extend(
-            append
-                .subject_id
-                .map(|subject| (3, subject.as_bytes().to_vec())),
-        );
-    }
     names
 }
 
@@ -559,6 +584,25 @@ mod tests {
             VecDeque::from([job("a", Some("x")), job("b", Some("x")), job("c", None)]);
         assert_eq!(ids(&take_batch(&mut waiting, 10)), ["a", "c"]);
         assert_eq!(ids(&take_batch(&mut waiting, 10)), ["b"]);
+    }
+
+    #[test]
+    fn a_subjects_commands_wait_for_the_erasure_before_them() {
+        let subject = Uuid::max();
+        let about = |id: &str| {
+            let mut job = job(id, None);
+            job.append.subject_id = Some(subject);
+            job
+        };
+        let mut erasure = about("b");
+        erasure.append.claims.push(ClaimEntry {
+            scope: "erased",
+            value: subject.as_bytes().to_vec(),
+            change: ClaimAction::Erase,
+        });
+        let mut waiting = VecDeque::from([about("a"), erasure, about("c"), job("d", None)]);
+        assert_eq!(ids(&take_batch(&mut waiting, 10)), ["a", "b", "d"]);
+        assert_eq!(ids(&take_batch(&mut waiting, 10)), ["c"]);
     }
 
     #[test]

@@ -33,6 +33,7 @@ pub struct Remember {
 
 impl Remember {
     /// A policy's command: remembered for ever.
+    #[must_use]
     pub fn policy(policy: &str, cause: Uuid, aggregate_id: &str) -> Self {
         Self {
             scope: format!("policy:{policy}"),

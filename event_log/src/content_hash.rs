@@ -38,6 +38,7 @@ pub struct Content<'a> {
 
 impl Content<'_> {
     /// SHA-256 over the length-prefixed (64-bit big-endian) parts in the order of the fields.
+    #[must_use]
     pub fn hash(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
         let mut part = |bytes: &[u8]| {

@@ -25,6 +25,7 @@ pub enum Database {
 
 impl Database {
     /// Which engine it is.
+    #[must_use]
     pub fn engine(&self) -> Engine {
         match self {
             Self::Postgres(_) => Engine::Postgres,
@@ -74,6 +75,7 @@ pub enum Transaction {
 
 impl Transaction {
     /// Which engine it is.
+    #[must_use]
     pub fn engine(&self) -> Engine {
         match self {
             Self::Postgres(_) => Engine::Postgres,
@@ -104,6 +106,7 @@ pub struct Statement {
 
 impl Statement {
     /// A statement from its file name and text; use [`statement!`](crate::statement!).
+    #[must_use]
     pub const fn new(name: &'static str, text: &'static str) -> Self {
         Self {
             name,
@@ -296,6 +299,7 @@ macro_rules! insert_rows {
 }
 
 /// A statement's text before and after `{rows}`, and how many rows it may take at once on both engines.
+#[must_use]
 pub fn around_rows(text: &str) -> (&str, &str, usize) {
     let (head, tail) = text.split_once("{rows}").unwrap_or((text, ""));
     let columns = head
@@ -306,6 +310,7 @@ pub fn around_rows(text: &str) -> (&str, &str, usize) {
 
 /// True when the database, not the statement, is the trouble: gone, starved, locked, full or read-only.
 /// The same statement may succeed later.
+#[must_use]
 pub fn is_unavailable(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)

@@ -12,7 +12,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, PgConnection};
 
-use crate::database::Database;
+use crate::database::{Database, is_unavailable};
 
 static LOG_SHARED: Migrator = sqlx::migrate!("../migrations/log/shared");
 static LOG_POSTGRES: Migrator = sqlx::migrate!("../migrations/log/postgres");
@@ -121,7 +121,7 @@ impl Homes {
                 let pool = PgPoolOptions::new()
                     .max_connections(*max_connections)
                     .acquire_timeout(Duration::from_secs(5))
-                    .idle_timeout(Duration::from_secs(300))
+                    .idle_timeout(Duration::from_mins(5))
                     .test_before_acquire(false)
                     .before_acquire(|connection, meta| {
                         Box::pin(async move {
@@ -166,6 +166,7 @@ impl Homes {
     }
 
     /// Where these homes are.
+    #[must_use]
     pub fn target(&self) -> &Target {
         &self.target
     }
@@ -189,7 +190,7 @@ impl Homes {
             let text = format!("SELECT version FROM {table} ORDER BY version");
             let applied: Vec<(i64,)> =
                 crate::fetch_all!(database, (i64,), &text).or_else(|cause| match cause {
-                    sqlx::Error::Database(_) => Ok(Vec::new()),
+                    absent @ sqlx::Error::Database(_) if !is_unavailable(&absent) => Ok(Vec::new()),
                     other => Err(HomesError::Unreachable(other)),
                 })?;
             if let Some((version,)) = applied
@@ -314,8 +315,19 @@ async fn migrate(
                 .map_err(|cause| failed(cause.into()))
         }
         Database::Sqlite(pool) => {
-            let mut connection = pool.acquire().await.map_err(HomesError::Unreachable)?;
-            migrator.run_direct(&mut *connection).await.map_err(failed)
+            // the write lock first: another process may be migrating the same file
+            let mut transaction = pool
+                .begin_with("BEGIN IMMEDIATE")
+                .await
+                .map_err(HomesError::Unreachable)?;
+            migrator
+                .run_direct(&mut *transaction)
+                .await
+                .map_err(failed)?;
+            transaction
+                .commit()
+                .await
+                .map_err(|cause| failed(cause.into()))
         }
     }
 }

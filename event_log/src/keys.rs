@@ -34,7 +34,7 @@ static DESTROY_SUBJECT_KEY: Statement = statement!("../sql/destroy_subject_key.s
 static DESTROY_STREAM_KEY: Statement = statement!("../sql/destroy_stream_key.sql");
 
 /// How long a key may be used without looking whether it was destroyed meanwhile.
-const CACHED: Duration = Duration::from_secs(60);
+const CACHED: Duration = Duration::from_mins(1);
 /// Keys kept in memory.
 const CACHE_SIZE: NonZeroUsize = NonZeroUsize::new(20_000).unwrap();
 /// How many keys [`DATA_KEYS`] asks for at once.
@@ -66,11 +66,13 @@ pub struct Secret(Zeroizing<[u8; 32]>);
 
 impl Secret {
     /// A secret of given bytes.
+    #[must_use]
     pub fn new(bytes: [u8; 32]) -> Self {
         Self(Zeroizing::new(bytes))
     }
 
     /// Fresh from the operating system's generator.
+    #[must_use]
     pub fn random() -> Self {
         let mut bytes = Zeroizing::new([0; 32]);
         rand::rng().fill_bytes(bytes.as_mut());
@@ -78,11 +80,13 @@ impl Secret {
     }
 
     /// The bytes themselves.
+    #[must_use]
     pub fn bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
     /// HMAC-SHA-256 of `message` under this secret.
+    #[must_use]
     pub fn hmac(&self, message: &[u8]) -> [u8; 32] {
         // HMAC takes a key of any length
         <Hmac<Sha256> as KeyInit>::new_from_slice(self.bytes())
@@ -137,6 +141,7 @@ pub struct DataKey {
 
 impl DataKey {
     /// False when only the tombstone is left.
+    #[must_use]
     pub fn exists(&self) -> bool {
         self.cipher.is_some()
     }
@@ -203,6 +208,7 @@ impl std::fmt::Debug for Keys {
 
 impl Keys {
     /// The keys of a home, opened with the master key.
+    #[must_use]
     pub fn new(database: Database, master: &Secret) -> Self {
         Self {
             database,

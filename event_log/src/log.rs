@@ -153,21 +153,25 @@ impl EventLog {
     }
 
     /// The homes underneath.
+    #[must_use]
     pub fn homes(&self) -> &Homes {
         &self.homes
     }
 
     /// The keys.
+    #[must_use]
     pub fn keys(&self) -> &Arc<Keys> {
         &self.keys
     }
 
     /// Reads by position.
+    #[must_use]
     pub fn reader(&self) -> Reader {
         Reader::new(self.homes.log.clone())
     }
 
     /// The appender, for its queue length and commit signal.
+    #[must_use]
     pub fn appender(&self) -> &Appender {
         &self.appender
     }
@@ -295,30 +299,37 @@ impl EventLog {
         })
     }
 
+    /// The last change of each claim: what a command takes and gives up again leaves no trace.
     fn claim_entries(&self, changes: Vec<ClaimChange>) -> Vec<ClaimEntry> {
-        changes
-            .into_iter()
-            .map(|change| {
-                let (claim, change) = match change {
-                    ClaimChange::Take(claim) => (claim, ClaimAction::Take),
-                    ClaimChange::Release(claim) => (claim, ClaimAction::Release),
-                    ClaimChange::ReleaseAt(claim, until) => (claim, ClaimAction::ReleaseAt(until)),
-                    ClaimChange::Erase(subject) => {
-                        return ClaimEntry {
-                            scope: "erased",
-                            value: subject.0.as_bytes().to_vec(),
-                            change: ClaimAction::Erase,
-                        };
-                    }
-                };
-                let value = self.claim_value(claim.scope, &claim.value);
-                ClaimEntry {
-                    scope: claim.scope,
-                    value,
-                    change,
+        let mut entries: Vec<ClaimEntry> = Vec::with_capacity(changes.len());
+        for entry in self.hashed_claims(changes) {
+            entries.retain(|earlier| earlier.scope != entry.scope || earlier.value != entry.value);
+            entries.push(entry);
+        }
+        entries
+    }
+
+    fn hashed_claims(&self, changes: Vec<ClaimChange>) -> impl Iterator<Item = ClaimEntry> {
+        changes.into_iter().map(|change| {
+            let (claim, change) = match change {
+                ClaimChange::Take(claim) => (claim, ClaimAction::Take),
+                ClaimChange::Release(claim) => (claim, ClaimAction::Release),
+                ClaimChange::ReleaseAt(claim, until) => (claim, ClaimAction::ReleaseAt(until)),
+                ClaimChange::Erase(subject) => {
+                    return ClaimEntry {
+                        scope: "erased",
+                        value: subject.0.as_bytes().to_vec(),
+                        change: ClaimAction::Erase,
+                    };
                 }
-            })
-            .collect()
+            };
+            let value = self.claim_value(claim.scope, &claim.value);
+            ClaimEntry {
+                scope: claim.scope,
+                value,
+                change,
+            }
+        })
     }
 
     fn claim_value(&self, scope: &str, value: &str) -> Vec<u8> {

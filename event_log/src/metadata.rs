@@ -29,6 +29,7 @@ impl Metadata {
     }
 
     /// The `metadata` column in the form cqrs-es reads: a map of strings.
+    #[must_use]
     pub fn column(&self) -> HashMap<&'static str, &str> {
         HashMap::from([("actor_role", self.actor_role)])
     }

@@ -55,6 +55,7 @@ pub struct RecordedEvent {
 
 impl RecordedEvent {
     /// What a sealed payload is bound to.
+    #[must_use]
     pub fn place(&self) -> Place<'_> {
         Place {
             aggregate_type: &self.aggregate_type,
@@ -66,6 +67,7 @@ impl RecordedEvent {
     }
 
     /// True when the stored content still has the stored hash.
+    #[must_use]
     pub fn is_intact(&self) -> bool {
         let content = Content {
             aggregate_type: &self.aggregate_type,
@@ -133,6 +135,7 @@ pub struct Reader {
 
 impl Reader {
     /// A reader of the log home.
+    #[must_use]
     pub fn new(database: Database) -> Self {
         Self { database }
     }

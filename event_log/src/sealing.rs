@@ -71,6 +71,10 @@ pub fn has_personal(payload: &Value) -> bool {
 
 /// Seals every personal value of `payload` in place; without any it stays as it is.
 pub fn seal(payload: &mut Value, key: &DataKey, place: Place<'_>) -> Result<(), SealingError> {
+    // the envelope needs an object of its own around the personal values
+    if payload.get(KNOWN).is_some() {
+        return Err(SealingError::Form);
+    }
     let mut taken = Vec::new();
     take_out(payload, &mut taken);
     if taken.is_empty() {
@@ -108,6 +112,7 @@ fn take_out(value: &mut Value, taken: &mut Vec<Value>) {
 }
 
 /// The id of the key that seals this payload, where it is sealed.
+#[must_use]
 pub fn key_id(payload: &Value) -> Option<Uuid> {
     payload.get(SEALED)?.get("kid")?.as_str()?.parse().ok()
 }

@@ -22,11 +22,11 @@ const CLAIM: &str =
 const INSERT_EVENT: &str = "INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, \
      position, event_id, recorded_at, correlation_id, causation_id, actor_id, subject_id, content_hash) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
-const RELEASE_CLAIM: &str =
-    "DELETE FROM claims WHERE scope = $1 AND value = $2 AND aggregate_id = $3";
-const SET_CLAIM: &str = "INSERT INTO claims (scope, value, aggregate_type, aggregate_id, until) VALUES ($1, $2, $3, $4, $5) \
+const RELEASE_CLAIM: &str = "DELETE FROM claims WHERE scope = $1 AND value = $2 AND aggregate_type = $3 AND aggregate_id = $4";
+const RELEASE_CLAIM_AT: &str = "UPDATE claims SET until = $5 WHERE scope = $1 AND value = $2 AND aggregate_type = $3 AND aggregate_id = $4";
+const SET_CLAIM: &str = "INSERT INTO claims (scope, value, aggregate_type, aggregate_id) VALUES ($1, $2, $3, $4) \
      ON CONFLICT (scope, value) DO UPDATE SET aggregate_type = excluded.aggregate_type, \
-     aggregate_id = excluded.aggregate_id, until = excluded.until WHERE claims.scope <> 'erased'";
+     aggregate_id = excluded.aggregate_id, until = NULL WHERE claims.scope <> 'erased'";
 const SET_COMMAND: &str = "INSERT INTO command_ids (key, request, outcome, sequence, position, expires_at) VALUES ($1, $2, $3, $4, $5, $6) \
      ON CONFLICT (key) DO UPDATE SET request = excluded.request, outcome = excluded.outcome, \
      sequence = excluded.sequence, position = excluded.position, expires_at = excluded.expires_at";
@@ -114,10 +114,10 @@ async fn judge(
         .bind(&append.aggregate_id)
         .fetch_one(&mut *transaction)
         .await?;
-    if last > append.expected {
-        if let Some(verdict) = appended_before(transaction, append).await? {
-            return Ok(Some(verdict));
-        }
+    if last > append.expected
+        && let Some(verdict) = appended_before(transaction, append).await?
+    {
+        return Ok(Some(verdict));
     }
     if let Some(command) = &append.command {
         let known: Option<(Vec<u8>, String, i64, i64)> = sqlx::query_as(KNOWN_COMMAND)
@@ -137,13 +137,12 @@ async fn judge(
             }));
         }
     }
-    if let (Some(subject), false) = (append.subject_id, append.erasing) {
-        if holder(transaction, "erased", subject.as_bytes())
+    if let (Some(subject), false) = (append.subject_id, append.erasing)
+        && holder(transaction, "erased", subject.as_bytes())
             .await?
             .is_some()
-        {
-            return Ok(Some(Verdict::SubjectErased));
-        }
+    {
+        return Ok(Some(Verdict::SubjectErased));
     }
     if last != append.expected {
         return Ok(Some(Verdict::Conflict));
@@ -234,18 +233,19 @@ async fn insert(
             .await?;
     }
     for claim in &append.claims {
-        let query = match claim.change {
-            ClaimAction::Release => sqlx::query(RELEASE_CLAIM)
-                .bind(claim.scope)
-                .bind(&claim.value)
-                .bind(&append.aggregate_id),
-            change => sqlx::query(SET_CLAIM)
-                .bind(claim.scope)
-                .bind(&claim.value)
-                .bind(append.aggregate_type)
-                .bind(&append.aggregate_id)
-                .bind(change.stored().1),
+        let (change, until) = match claim.change {
+            ClaimAction::Take | ClaimAction::Erase => (SET_CLAIM, None),
+            ClaimAction::Release => (RELEASE_CLAIM, None),
+            ClaimAction::ReleaseAt(until) => (RELEASE_CLAIM_AT, Some(until)),
         };
+        let mut query = sqlx::query(change)
+            .bind(claim.scope)
+            .bind(&claim.value)
+            .bind(append.aggregate_type)
+            .bind(&append.aggregate_id);
+        if until.is_some() {
+            query = query.bind(until);
+        }
         query.execute(&mut *transaction).await?;
     }
     if let Some(command) = &append.command {

@@ -50,6 +50,7 @@ pub struct Subscriptions {
 
 impl Subscriptions {
     /// For the node of the given id.
+    #[must_use]
     pub fn new(database: Database, node: Uuid) -> Self {
         Self { database, node }
     }

@@ -126,14 +126,19 @@ BEGIN
             DELETE FROM claims x
              USING unnest(k_command, k_scope, k_value, k_change) AS k (command, scope, value, change)
              WHERE k.change = 1 AND v_verdicts[k.command] = 0
-               AND x.scope = k.scope AND x.value = k.value AND x.aggregate_id = c_id[k.command];
-            INSERT INTO claims AS x (scope, value, aggregate_type, aggregate_id, until)
-            SELECT k.scope, k.value, c_type[k.command], c_id[k.command], k.until
+               AND x.scope = k.scope AND x.value = k.value
+               AND x.aggregate_type = c_type[k.command] AND x.aggregate_id = c_id[k.command];
+            UPDATE claims x SET until = k.until
               FROM unnest(k_command, k_scope, k_value, k_change, k_until) AS k (command, scope, value, change, until)
-             WHERE k.change <> 1 AND v_verdicts[k.command] = 0
+             WHERE k.change = 2 AND v_verdicts[k.command] = 0
+               AND x.scope = k.scope AND x.value = k.value
+               AND x.aggregate_type = c_type[k.command] AND x.aggregate_id = c_id[k.command];
+            INSERT INTO claims AS x (scope, value, aggregate_type, aggregate_id)
+            SELECT k.scope, k.value, c_type[k.command], c_id[k.command]
+              FROM unnest(k_command, k_scope, k_value, k_change) AS k (command, scope, value, change)
+             WHERE k.change IN (0, 3) AND v_verdicts[k.command] = 0
             ON CONFLICT (scope, value) DO UPDATE
-               SET aggregate_type = excluded.aggregate_type, aggregate_id = excluded.aggregate_id,
-                   until = excluded.until
+               SET aggregate_type = excluded.aggregate_type, aggregate_id = excluded.aggregate_id, until = NULL
              WHERE x.scope <> 'erased';
         END IF;
 
