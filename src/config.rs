@@ -40,7 +40,7 @@ pub struct Config {
     )]
     pub data_dir: PathBuf,
 
-    /// The database: `postgres://…`, or `sqlite:DIRECTORY`. Without it, `SQLite` files in the data directory.
+    /// The database: `postgres://…`, or `sqlite:DIRECTORY`. Without it, SQLite files in the data directory.
     #[arg(
         long,
         env = "DATABASE_URL",
@@ -513,6 +513,10 @@ fn file_of(arguments: impl IntoIterator<Item = OsString>) -> Option<PathBuf> {
     None
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "configuration is read before anything is served"
+)]
 fn secret(
     name: &'static str,
     value: Option<&Secret>,
@@ -596,7 +600,7 @@ impl FromStr for Secret {
 /// Which engine keeps the data, and where.
 #[derive(Debug, Clone)]
 pub enum DatabaseTarget {
-    /// `SQLite` files, one for each home, in this directory.
+    /// SQLite files, one for each home, in this directory.
     Sqlite {
         /// The directory, made when absent.
         directory: PathBuf,
@@ -725,7 +729,7 @@ pub enum ConfigError {
         "DATABASE_URL is not a Postgres URL like postgres://user:password@host:5432/database (special characters in a password are percent-encoded)"
     )]
     PostgresUrl,
-    /// A `SQLite` URL that names no directory.
+    /// A SQLite URL that names no directory.
     #[error(
         "DATABASE_URL: sqlite: takes a directory for the database files, without options; in memory is not supported"
     )]
@@ -751,6 +755,7 @@ impl fmt::Display for ConfigErrors {
 impl std::error::Error for ConfigErrors {}
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "no runtime runs here")]
 mod tests {
     use super::*;
 

@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::id::{AccountId, SessionId};
+use domain::identity::account::Role;
 use ed25519_dalek::SigningKey;
 use hkdf::Hkdf;
 use jsonwebtoken::errors::ErrorKind;
@@ -48,7 +49,7 @@ pub struct AccessClaims {
     /// Sequence of the account's last event that ends older tokens; a token with a lower one is refused.
     pub epoch: u64,
     /// The account's roles when it was issued.
-    pub roles: Vec<String>,
+    pub roles: Vec<Role>,
 }
 
 /// What the caller decides about a new access token.
@@ -63,7 +64,7 @@ pub struct AccessGrant {
     /// Sequence of the account's last event that ends older tokens.
     pub epoch: u64,
     /// The account's roles.
-    pub roles: Vec<String>,
+    pub roles: Vec<Role>,
 }
 
 /// Why a token is refused.
@@ -424,7 +425,7 @@ mod tests {
             session: SessionId(Uuid::from_u128(2)),
             token_id: Uuid::from_u128(3),
             epoch: 4,
-            roles: vec!["member".to_owned()],
+            roles: vec![Role::Member],
         }
     }
 
@@ -445,7 +446,7 @@ mod tests {
         assert_eq!(claims.sid, grant().session);
         assert_eq!(claims.jti, grant().token_id);
         assert_eq!(claims.epoch, 4);
-        assert_eq!(claims.roles, ["member"]);
+        assert_eq!(claims.roles, [Role::Member]);
         assert_eq!(claims.exp - claims.iat, 900);
         Ok(())
     }
