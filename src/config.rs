@@ -540,7 +540,7 @@ fn secret(
     Ok(Some(Secret::from(text.trim().to_owned())))
 }
 
-fn key_of_32_bytes(text: &str) -> Option<Zeroizing<[u8; 32]>> {
+pub(crate) fn key_of_32_bytes(text: &str) -> Option<Zeroizing<[u8; 32]>> {
     let text = text.trim();
     let bytes = if text.len() == 64 {
         (0..32)

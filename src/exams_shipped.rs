@@ -1,6 +1,5 @@
 //! The question banks that come with the program, published at the first start.
 
-use anyhow::Context;
 use domain::exams::question_bank::{Bank, QuestionBankCommand, SHIPPED};
 use event_log::Metadata;
 
@@ -11,9 +10,13 @@ use crate::node::Node;
 /// content stays as it was published, since exams were scored with it.
 pub async fn publish(node: &Node) -> anyhow::Result<()> {
     for text in SHIPPED {
-        let bank = Bank::parse(text).context("a shipped bank is faulty")?;
+        let bank = Bank::parse(text)
+            .map_err(|faults| anyhow::anyhow!("a shipped bank is faulty: {faults:?}"))?;
         let id = bank.stream_id();
-        let command = QuestionBankCommand::Publish { bank: Box::new(bank), now: node.clock.now() };
+        let command = QuestionBankCommand::Publish {
+            bank: Box::new(bank),
+            now: node.clock.now(),
+        };
         let request = Request::system(Metadata::system("job:shipped-banks", node.ids.next()));
         match node.banks.execute(&id, &command, &request).await {
             Ok(_) => {}

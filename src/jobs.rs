@@ -36,7 +36,11 @@ pub async fn run(job: Arc<dyn Job>, node: Arc<Node>, stop: CancellationToken) {
     let mut first = true;
     while !stop.is_cancelled() {
         if let Err(error) = once(job.as_ref(), &node, &leases, first).await {
-            tracing::error!(error = format!("{error:#}"), job = job.name(), "a job failed");
+            tracing::error!(
+                error = format!("{error:#}"),
+                job = job.name(),
+                "a job failed"
+            );
         }
         first = false;
         tokio::select! {
@@ -54,7 +58,9 @@ async fn once(job: &dyn Job, node: &Arc<Node>, leases: &Leases, first: bool) -> 
     }
     let outcome = job.run(node).await;
     let error = outcome.as_ref().err().map(|error| format!("{error:#}"));
-    leases.finish(job.name(), error.as_deref(), node.clock.now()).await?;
+    leases
+        .finish(job.name(), error.as_deref(), node.clock.now())
+        .await?;
     outcome
 }
 

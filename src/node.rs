@@ -102,7 +102,9 @@ pub struct Node {
 
 impl std::fmt::Debug for Node {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Node").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Node")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -115,8 +117,12 @@ impl Node {
         ids: Ids,
     ) -> anyhow::Result<Arc<Self>> {
         let target = target(&config)?;
-        std::fs::create_dir_all(&config.data_dir)
-            .with_context(|| format!("the data directory {} cannot be made", config.data_dir.display()))?;
+        std::fs::create_dir_all(&config.data_dir).with_context(|| {
+            format!(
+                "the data directory {} cannot be made",
+                config.data_dir.display()
+            )
+        })?;
         let lock = match (purpose, &target) {
             (Purpose::Serve, Target::Sqlite { directory }) => Some(lock(directory)?),
             _ => None,
@@ -147,9 +153,17 @@ impl Node {
         let signing = keys.instance("token signing", now).await?;
         let refresh_key = keys.instance("refresh", now).await?;
         let state_key = keys.instance("state", now).await?;
-        let ring = KeyRing { previous: None, current: TokenKey::from_seed(signing.bytes()), next: None };
-        let tokens =
-            TokenIssuer::new(config.public_url(), AUDIENCE, ring, config.access_token_lifetime());
+        let ring = KeyRing {
+            previous: None,
+            current: TokenKey::from_seed(signing.bytes()),
+            next: None,
+        };
+        let tokens = TokenIssuer::new(
+            config.public_url(),
+            AUDIENCE,
+            ring,
+            config.access_token_lifetime(),
+        );
         let id = ids.next();
         let telling = clock.clone();
         let projector = Projector::new(Parts {
@@ -161,8 +175,12 @@ impl Node {
             node: id,
             now: Arc::new(move || telling.now()),
         });
-        let bus =
-            Arc::new(Bus::new(Arc::clone(&log), clock.clone(), ids.clone(), projector.clone()));
+        let bus = Arc::new(Bus::new(
+            Arc::clone(&log),
+            clock.clone(),
+            ids.clone(),
+            projector.clone(),
+        ));
         let hasher = Hasher::try_new(config.hashing())?;
         Ok(Arc::new(Self {
             accounts: Commands::new(&bus, projections::identity::READ),
@@ -195,25 +213,36 @@ impl Node {
 
     /// Starts what a server does beside answering: projections, policies, jobs, revocation.
     pub async fn start(self: &Arc<Self>) -> anyhow::Result<()> {
-        self.projector.prepare().await.context("the read models cannot be prepared")?;
-        self.revocations.catch_up(self.clock.now()).await.context("the event log cannot be read")?;
+        self.projector
+            .prepare()
+            .await
+            .context("the read models cannot be prepared")?;
+        self.revocations
+            .catch_up(self.clock.now())
+            .await
+            .context("the event log cannot be read")?;
         let projector = self.projector.clone();
         let committed = self.log.appender().committed();
         let stop = self.stop.clone();
-        self.projecting.spawn(async move { projector.run(committed, stop).await });
+        self.projecting
+            .spawn(async move { projector.run(committed, stop).await });
         let node = Arc::clone(self);
         self.projecting.spawn(async move {
             let stop = node.stop.clone();
             node.revocations.follow(&node.clock, &stop).await;
         });
-        crate::exams_shipped::publish(self).await.context("the shipped question banks cannot be published")?;
+        crate::exams_shipped::publish(self)
+            .await
+            .context("the shipped question banks cannot be published")?;
         for policy in policies::all() {
             let (node, stop) = (Arc::clone(self), self.stop_effects.clone());
-            self.effects.spawn(async move { policies::run(policy, node, stop).await });
+            self.effects
+                .spawn(async move { policies::run(policy, node, stop).await });
         }
         for job in crate::jobs::all() {
             let (node, stop) = (Arc::clone(self), self.stop_effects.clone());
-            self.effects.spawn(async move { crate::jobs::run(job, node, stop).await });
+            self.effects
+                .spawn(async move { crate::jobs::run(job, node, stop).await });
         }
         Ok(())
     }
@@ -223,17 +252,27 @@ impl Node {
     pub async fn stop(&self) {
         self.stop_effects.cancel();
         self.effects.close();
-        if tokio::time::timeout(STOP_WAIT, self.effects.wait()).await.is_err() {
+        if tokio::time::timeout(STOP_WAIT, self.effects.wait())
+            .await
+            .is_err()
+        {
             tracing::warn!("policies or jobs did not end in time");
         }
         self.log.appender().close();
-        let appender = self.appender.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let appender = self
+            .appender
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(appender) = appender {
             appender.finished().await;
         }
         self.stop.cancel();
         self.projecting.close();
-        if tokio::time::timeout(STOP_WAIT, self.projecting.wait()).await.is_err() {
+        if tokio::time::timeout(STOP_WAIT, self.projecting.wait())
+            .await
+            .is_err()
+        {
             tracing::warn!("projections did not end in time");
         }
         self.homes.close().await;
@@ -265,7 +304,12 @@ fn lock(directory: &Path) -> anyhow::Result<std::fs::File> {
         .truncate(false)
         .write(true)
         .open(&path)
-        .with_context(|| format!("the data directory {} cannot be written", directory.display()))?;
+        .with_context(|| {
+            format!(
+                "the data directory {} cannot be written",
+                directory.display()
+            )
+        })?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => {
@@ -287,7 +331,10 @@ async fn master_key(config: &Config, homes: &Homes) -> anyhow::Result<Secret> {
     if let Some(key) = read_master_key(&path).await? {
         return Ok(key);
     }
-    if Keys::any_wrapped(&homes.keys).await.context("the keys cannot be read")? {
+    if Keys::any_wrapped(&homes.keys)
+        .await
+        .context("the keys cannot be read")?
+    {
         bail!(
             "the master key is missing: the database holds keys it wraps, but {} is absent and SOULSENSE_MASTER_KEY is not set",
             path.display()
@@ -302,16 +349,14 @@ async fn master_key(config: &Config, homes: &Homes) -> anyhow::Result<Secret> {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => read_master_key(&path)
             .await?
             .with_context(|| format!("{} cannot be read", path.display())),
-        Err(error) => {
-            Err(error).with_context(|| format!("{} cannot be written", path.display()))
-        }
+        Err(error) => Err(error).with_context(|| format!("{} cannot be written", path.display())),
     }
 }
 
 async fn read_master_key(path: &PathBuf) -> anyhow::Result<Option<Secret>> {
     match tokio::fs::read_to_string(path).await {
         Ok(text) => {
-            let key = crate::config::parse_master_key(text.trim())
+            let key = crate::config::key_of_32_bytes(text.trim())
                 .with_context(|| format!("{} does not hold 32 bytes in hex", path.display()))?;
             Ok(Some(Secret::new(*key)))
         }

@@ -57,7 +57,11 @@ struct Seen {
 impl Revocations {
     /// Knows nothing yet, and so refuses everybody.
     pub fn new(reader: Reader, lifetime: TimeDelta) -> Self {
-        Self { reader, lifetime, seen: RwLock::default() }
+        Self {
+            reader,
+            lifetime,
+            seen: RwLock::default(),
+        }
     }
 
     /// Refuses the token of a session or an account that ended it.
@@ -66,7 +70,10 @@ impl Revocations {
         if seen.looked.is_none_or(|at| at.elapsed() > BLIND) {
             return Err(Refused::Blind);
         }
-        let epoch = seen.accounts.get(&claims.sub).map_or(0, |(epoch, _)| *epoch);
+        let epoch = seen
+            .accounts
+            .get(&claims.sub)
+            .map_or(0, |(epoch, _)| *epoch);
         if claims.epoch < epoch || seen.sessions.contains_key(&claims.sid) {
             return Err(Refused::Revoked);
         }
@@ -88,7 +95,10 @@ impl Revocations {
                 high = middle;
             }
         }
-        self.seen.write().unwrap_or_else(PoisonError::into_inner).position = low;
+        self.seen
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .position = low;
         self.look(now).await
     }
 
@@ -96,17 +106,26 @@ impl Revocations {
     pub async fn follow(&self, clock: &Clock, stop: &CancellationToken) {
         while tokio::time::timeout(POLL, stop.cancelled()).await.is_err() {
             if let Err(error) = self.look(clock.now()).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "revocations cannot be read");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "revocations cannot be read"
+                );
             }
         }
     }
 
     async fn look(&self, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
-        let mut after = self.seen.read().unwrap_or_else(PoisonError::into_inner).position;
+        let mut after = self
+            .seen
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .position;
         let head = self.reader.head().await?.position;
         while after < head {
             let page = self.reader.page(after, head, PAGE).await?;
-            let Some(last) = page.last().map(|event| event.position) else { break };
+            let Some(last) = page.last().map(|event| event.position) else {
+                break;
+            };
             let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
             for event in &page {
                 seen.note(event);

@@ -4,11 +4,20 @@
 //! that prefix and adds health, keys, documentation, limits, security headers and the form of errors. Handlers
 //! take what they need through [`extract`] and answer `Result<impl IntoResponse, Problem>`.
 
+pub mod api;
+pub mod audit;
+pub mod caller;
+pub mod command;
+pub mod exams;
 pub mod extract;
+pub mod gamification;
 pub mod health;
+pub mod identity;
 pub mod input;
+pub mod journal;
 mod layers;
 pub mod openapi;
+pub mod operations;
 pub mod problem;
 pub mod server;
 #[cfg(test)]

@@ -244,6 +244,16 @@ impl Problem {
         )
     }
 
+    /// 409: the account the request is about is being erased.
+    #[must_use]
+    pub fn subject_erased() -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "identity.erasure_started",
+            "The account is being erased.",
+        )
+    }
+
     /// 412: `If-Match` names another version.
     #[must_use]
     pub fn precondition_failed() -> Self {

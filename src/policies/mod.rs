@@ -37,7 +37,6 @@ pub enum Start {
     /// With the first event ever.
     Beginning,
     /// With the next event.
-    #[expect(dead_code, reason = "for the first policy that must not act on the past")]
     Now,
 }
 
@@ -91,7 +90,11 @@ pub async fn run(policy: Arc<dyn Policy>, node: Arc<Node>, stop: CancellationTok
             }
             Ok(false) => pause = POLL,
             Err(error) => {
-                tracing::error!(error = format!("{error:#}"), policy = name, "a policy waits after a failure");
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    policy = name,
+                    "a policy waits after a failure"
+                );
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
@@ -102,7 +105,11 @@ pub async fn run(policy: Arc<dyn Policy>, node: Arc<Node>, stop: CancellationTok
         }
     }
     if let Err(error) = node.subscriptions.release(name).await {
-        tracing::warn!(error = &error as &dyn std::error::Error, policy = name, "a lease cannot be given up");
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            policy = name,
+            "a lease cannot be given up"
+        );
     }
 }
 
@@ -111,18 +118,29 @@ async fn turn(policy: &dyn Policy, node: &Node, stop: &CancellationToken) -> any
     let name = policy.name();
     let reader = node.log.reader();
     let head = reader.head().await?.position;
-    let Some(lease) = lease(policy, node, head).await? else { return Ok(false) };
+    let Some(lease) = lease(policy, node, head).await? else {
+        return Ok(false);
+    };
     if lease.position >= head {
         return Ok(false);
     }
     let page = reader.page(lease.position, head, PAGE).await?;
-    let Some(last) = page.last().map(|event| event.position) else { return Ok(false) };
-    let handled =
-        page.into_iter().filter(|event| policy.handles(&event.aggregate_type, &event.event_type));
-    let facts =
-        read_page(node.log.keys(), &domain::upcasters::all(), handled.collect()).await?;
+    let Some(last) = page.last().map(|event| event.position) else {
+        return Ok(false);
+    };
+    let handled = page
+        .into_iter()
+        .filter(|event| policy.handles(&event.aggregate_type, &event.event_type));
+    let facts = read_page(
+        node.log.keys(),
+        &domain::upcasters::all(),
+        handled.collect(),
+    )
+    .await?;
     if let Err(error) = dispatch(policy, node, facts, stop).await {
-        node.subscriptions.fail(name, lease, "a command failed; see the server's log").await?;
+        node.subscriptions
+            .fail(name, lease, "a command failed; see the server's log")
+            .await?;
         return Err(error);
     }
     if stop.is_cancelled() {
@@ -152,7 +170,10 @@ async fn dispatch(
 ) -> anyhow::Result<()> {
     let mut subjects: BTreeMap<_, Vec<Fact>> = BTreeMap::new();
     for fact in facts {
-        subjects.entry(fact.recorded.subject_id).or_default().push(fact);
+        subjects
+            .entry(fact.recorded.subject_id)
+            .or_default()
+            .push(fact);
     }
     let reactions = futures::stream::iter(subjects.into_values())
         .map(|facts| async move {

@@ -36,10 +36,19 @@ impl Policy for AwardProgress {
     }
 
     async fn react(&self, fact: &Fact, node: &Node) -> anyhow::Result<()> {
-        let event = fact.event.as_ref().map_err(|error| anyhow::anyhow!("{error}"))?;
-        let Some((account, command)) = command(fact, event) else { return Ok(()) };
+        let event = fact
+            .event
+            .as_ref()
+            .map_err(|error| anyhow::anyhow!("{error}"))?;
+        let Some((account, command)) = command(fact, event) else {
+            return Ok(());
+        };
         let id = account.to_string();
-        match node.progress.execute(&id, &command, &request(self, fact, &id)).await {
+        match node
+            .progress
+            .execute(&id, &command, &request(self, fact, &id))
+            .await
+        {
             // what is refused now is refused for ever, and an erased member earns nothing
             Ok(_) | Err(CommandError::Rejected(_) | CommandError::SubjectErased) => Ok(()),
             Err(error) => Err(error.into()),
@@ -55,7 +64,12 @@ fn command(fact: &Fact, event: &Event) -> Option<(domain::id::AccountId, Progres
         Event::Entry(EntryEvent::EntryWritten { account_id, .. }) => {
             Some((*account_id, on_entry_written(*account_id, cause, at, zone)))
         }
-        Event::Exam(ExamEvent::ExamCompleted { account_id, instrument, result, .. }) => {
+        Event::Exam(ExamEvent::ExamCompleted {
+            account_id,
+            instrument,
+            result,
+            ..
+        }) => {
             let flagged = result.known().map(|result| result.flags.any());
             let deep_dive = instrument != MAIN_INSTRUMENT;
             let command = on_exam_completed(*account_id, cause, at, zone, deep_dive, flagged)?;

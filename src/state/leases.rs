@@ -38,8 +38,15 @@ impl Leases {
         let engine = self.database.engine();
         execute!(self.database, ADD.on(engine), job)?;
         let due = now - TimeDelta::from_std(every).unwrap_or(TimeDelta::MAX);
-        let taken =
-            execute!(self.database, TAKE.on(engine), job, self.node, LEASE_MS, now, due)?;
+        let taken = execute!(
+            self.database,
+            TAKE.on(engine),
+            job,
+            self.node,
+            LEASE_MS,
+            now,
+            due
+        )?;
         Ok(taken == 1)
     }
 
@@ -50,7 +57,14 @@ impl Leases {
         error: Option<&str>,
         now: DateTime<Utc>,
     ) -> Result<(), sqlx::Error> {
-        execute!(self.database, FINISH.on(self.database.engine()), job, self.node, error, now)
-            .map(|_| ())
+        execute!(
+            self.database,
+            FINISH.on(self.database.engine()),
+            job,
+            self.node,
+            error,
+            now
+        )
+        .map(|_| ())
     }
 }
