@@ -1,5 +1,11 @@
 //! All integration tests in one program, so that they link once. One module a bounded context.
 
 mod architecture;
+mod audit;
 mod documents;
+mod exams;
+mod gamification;
+mod identity;
+mod journal;
+mod operations;
 mod support;

@@ -1,3 +1,5 @@
-//! What the stories share: databases of their own.
+//! What the stories share: databases of their own, and the application over them.
 
+pub mod app;
+pub mod engines;
 pub mod postgres;
