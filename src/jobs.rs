@@ -74,7 +74,7 @@ impl Job for Forget {
     }
 
     fn every(&self) -> Duration {
-        Duration::from_secs(3_600)
+        Duration::from_hours(1)
     }
 
     async fn run(&self, node: &Arc<Node>) -> anyhow::Result<()> {

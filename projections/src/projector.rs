@@ -31,7 +31,7 @@ pub const PAGE: i64 = 1_000;
 /// How often the log and the generations are looked at without being woken.
 const POLL: Duration = Duration::from_millis(100);
 /// How often leases are renewed.
-const HEARTBEAT: Duration = Duration::from_millis(1_000);
+const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How often a checkpoint over events without rows is saved at most.
 const SAVE: Duration = Duration::from_millis(250);
 /// How often remote checkpoints are looked at while somebody waits for one.
@@ -515,13 +515,13 @@ impl Projector {
             return Outcome::Failed(error);
         }
         let mut writer = Writer::new(&self.parts.read, &mine.tables);
-        if !handled.is_empty() {
-            if let Err(error) = mine.projection.project(&handled, &mut writer).await {
-                return match error {
-                    ProjectionError::Database(cause) if is_unavailable(&cause) => Outcome::Lost,
-                    error => Outcome::Failed(error),
-                };
-            }
+        if !handled.is_empty()
+            && let Err(error) = mine.projection.project(&handled, &mut writer).await
+        {
+            return match error {
+                ProjectionError::Database(cause) if is_unavailable(&cause) => Outcome::Lost,
+                error => Outcome::Failed(error),
+            };
         }
         let to = last.recorded.position;
         let advance = Advance {
