@@ -2,4 +2,5 @@
 
 mod architecture;
 mod documents;
+mod event_log;
 mod support;

@@ -1,3 +1,4 @@
 //! What the stories share: databases of their own.
 
+pub mod engines;
 pub mod postgres;
