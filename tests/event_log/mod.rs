@@ -1,6 +1,7 @@
 //! The event log's conformance suite: every story is told on both engines and must end the same.
 
 mod appending;
+mod judging;
 mod toy;
 
 use std::error::Error;
