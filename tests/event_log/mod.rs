@@ -2,6 +2,8 @@
 
 mod appending;
 mod judging;
+mod queueing;
+mod racing;
 mod toy;
 
 use std::error::Error;
@@ -15,6 +17,7 @@ use event_log::homes::Homes;
 use event_log::keys::{Keys, Secret};
 use event_log::log::{Decided, Loaded, LogError};
 use event_log::{EventLog, Metadata};
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::support::engines::{Installation, id, now};
@@ -27,7 +30,7 @@ fn master() -> Secret {
 /// A log as one process has it.
 struct Process {
     log: EventLog,
-    task: AppenderTask,
+    task: Mutex<Option<AppenderTask>>,
 }
 
 impl Process {
@@ -43,7 +46,16 @@ impl Process {
     async fn with(homes: Homes, bounds: Bounds) -> Result<Self, Box<dyn Error>> {
         let keys = Arc::new(Keys::new(homes.keys.clone(), &master()));
         let (log, task) = EventLog::open(homes, keys, Vec::new(), bounds, now()).await?;
+        let task = Mutex::new(Some(task));
         Ok(Self { log, task })
+    }
+
+    /// Closes the appender and waits until it has written what was queued.
+    async fn stop(&self) {
+        self.log.appender().close();
+        if let Some(task) = self.task.lock().await.take() {
+            task.finished().await;
+        }
     }
 
     /// A data subject with a key.
