@@ -1,7 +1,10 @@
 //! The event log's conformance suite: every story is told on both engines and must end the same.
 
 mod appending;
+mod breaking;
+mod immutability;
 mod judging;
+mod proxy;
 mod queueing;
 mod racing;
 mod toy;
