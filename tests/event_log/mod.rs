@@ -2,11 +2,14 @@
 
 mod appending;
 mod breaking;
+mod homes;
 mod immutability;
 mod judging;
 mod proxy;
 mod queueing;
 mod racing;
+mod sealing;
+mod subscribing;
 mod toy;
 
 use std::error::Error;
