@@ -1,6 +1,9 @@
 //! Everything that can be configured: one struct, each field an option of the command line and an environment
 //! variable, each with a default. `--help` is the manual.
 
+mod database;
+mod error;
+
 use std::ffi::OsString;
 use std::fmt;
 use std::net::SocketAddr;
@@ -16,6 +19,9 @@ use chrono::TimeDelta;
 use clap::Args;
 use zeroize::Zeroizing;
 
+pub use self::database::DatabaseTarget;
+pub use self::error::{ConfigError, ConfigErrors};
+
 use crate::hashing::{FEWEST_ITERATIONS, HashingSettings, LEAST_MEMORY_KIB};
 use crate::telemetry::LogFormat;
 
@@ -25,10 +31,6 @@ use crate::telemetry::LogFormat;
 /// command line wins over the environment, the environment over the file.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Configuration")]
-#[expect(
-    clippy::struct_field_names,
-    reason = "the fields are the names of the options"
-)]
 pub struct Config {
     /// A file of `NAME=value` lines with the environment variables named here.
     #[arg(long, env = "SOULSENSE_CONFIG", value_name = "FILE", global = true)]
@@ -44,7 +46,7 @@ pub struct Config {
     )]
     pub data_dir: PathBuf,
 
-    /// The database: `postgres://…`, or `sqlite:DIRECTORY`. Without it, `SQLite` files in the data directory.
+    /// The database: `postgres://…`, or `sqlite:DIRECTORY`. Without it, SQLite files in the data directory.
     #[arg(
         long,
         env = "DATABASE_URL",
@@ -517,6 +519,10 @@ fn file_of(arguments: impl IntoIterator<Item = OsString>) -> Option<PathBuf> {
     None
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "configuration is read before anything is served"
+)]
 fn secret(
     name: &'static str,
     value: Option<&Secret>,
@@ -534,7 +540,7 @@ fn secret(
     Ok(Some(Secret::from(text.trim().to_owned())))
 }
 
-fn key_of_32_bytes(text: &str) -> Option<Zeroizing<[u8; 32]>> {
+pub(crate) fn key_of_32_bytes(text: &str) -> Option<Zeroizing<[u8; 32]>> {
     let text = text.trim();
     let bytes = if text.len() == 64 {
         (0..32)
@@ -597,367 +603,6 @@ impl FromStr for Secret {
     }
 }
 
-/// Which engine keeps the data, and where.
-#[derive(Debug, Clone)]
-pub enum DatabaseTarget {
-    /// `SQLite` files, one for each home, in this directory.
-    Sqlite {
-        /// The directory, made when absent.
-        directory: PathBuf,
-    },
-    /// A Postgres server.
-    Postgres {
-        /// A URL that sqlx understands.
-        url: Secret,
-    },
-}
-
-impl FromStr for DatabaseTarget {
-    type Err = ConfigError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let text = text.trim();
-        let (scheme, rest) = text.split_once(':').ok_or(ConfigError::DatabaseScheme {
-            scheme: String::new(),
-        })?;
-        match scheme {
-            "postgres" | "postgresql" => postgres(text.to_owned()),
-            // what SQLAlchemy calls it; its driver says ssl where libpq says sslmode
-            "postgresql+asyncpg" | "postgres+asyncpg" => postgres(
-                format!("postgresql:{rest}")
-                    .replace("?ssl=", "?sslmode=")
-                    .replace("&ssl=", "&sslmode="),
-            ),
-            "sqlite" => sqlite(rest.strip_prefix("//").unwrap_or(rest)),
-            // three slashes and a relative path, four and an absolute one
-            "sqlite+aiosqlite" => sqlite(rest.strip_prefix("///").unwrap_or_default()),
-            _ => Err(ConfigError::DatabaseScheme {
-                scheme: if rest.starts_with("//") {
-                    scheme.to_owned()
-                } else {
-                    String::new()
-                },
-            }),
-        }
-    }
-}
-
-fn postgres(url: String) -> Result<DatabaseTarget, ConfigError> {
-    if url
-        .split_once("://")
-        .is_none_or(|(_, rest)| rest.is_empty())
-        || sqlx::postgres::PgConnectOptions::from_str(&url).is_err()
-    {
-        return Err(ConfigError::PostgresUrl);
-    }
-    Ok(DatabaseTarget::Postgres { url: url.into() })
-}
-
-fn sqlite(path: &str) -> Result<DatabaseTarget, ConfigError> {
-    if path.is_empty() || path.contains('?') || path.contains(":memory:") {
-        return Err(ConfigError::SqlitePath);
-    }
-    let path = Path::new(path);
-    let named_like_a_file = path.extension().is_some_and(|extension| {
-        ["db", "sqlite", "sqlite3"]
-            .iter()
-            .any(|known| extension == *known)
-    });
-    Ok(DatabaseTarget::Sqlite {
-        directory: if named_like_a_file {
-            path.with_extension("")
-        } else {
-            path.to_owned()
-        },
-    })
-}
-
-/// One thing that is wrong with the configuration, in one line that shows no secret.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// A number below what works.
-    #[error("{name} is {value}, the least is {least}")]
-    TooSmall {
-        /// The variable.
-        name: &'static str,
-        /// What it is.
-        value: u64,
-        /// What it must be at least.
-        least: u64,
-    },
-    /// Not `http(s)://host[:port]`.
-    #[error("{name}: {value} is not an origin like https://soul.example.org")]
-    NotAnOrigin {
-        /// The variable.
-        name: &'static str,
-        /// What it is.
-        value: String,
-    },
-    /// The log filter does not parse.
-    #[error("SOULSENSE_LOG: {0}")]
-    LogFilter(tracing_subscriber::filter::ParseError),
-    /// A file that is named cannot be read.
-    #[error("{name}: cannot read {}: {source}", path.display())]
-    Unreadable {
-        /// The variable that names the file.
-        name: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The configuration file has a line that is not `NAME=value`.
-    #[error("SOULSENSE_CONFIG: {} is not a file of NAME=value lines", path.display())]
-    NotAnEnvironmentFile {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Not 32 bytes in base64 or hex.
-    #[error("SOULSENSE_MASTER_KEY is not 32 bytes in base64 or hex")]
-    MasterKey,
-    /// A database URL of a scheme that is not known.
-    #[error(
-        "DATABASE_URL: {} is not supported, use postgres://… or sqlite:DIRECTORY",
-        if scheme.is_empty() { "a URL without a known scheme" } else { scheme }
-    )]
-    DatabaseScheme {
-        /// The scheme, when it is sure to be one.
-        scheme: String,
-    },
-    /// A Postgres URL that does not parse.
-    #[error(
-        "DATABASE_URL is not a Postgres URL like postgres://user:password@host:5432/database (special characters in a password are percent-encoded)"
-    )]
-    PostgresUrl,
-    /// A `SQLite` URL that names no directory.
-    #[error(
-        "DATABASE_URL: sqlite: takes a directory for the database files, without options; in memory is not supported"
-    )]
-    SqlitePath,
-}
-
-/// Everything that is wrong with the configuration, a line each.
-#[derive(Debug)]
-pub struct ConfigErrors(pub Vec<ConfigError>);
-
-impl fmt::Display for ConfigErrors {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, error) in self.0.iter().enumerate() {
-            if place > 0 {
-                f.write_str("\n")?;
-            }
-            error.fmt(f)?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for ConfigErrors {}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    type Outcome = Result<(), Box<dyn std::error::Error>>;
-
-    fn target(text: &str) -> Result<DatabaseTarget, String> {
-        text.parse().map_err(|error: ConfigError| error.to_string())
-    }
-
-    #[test]
-    fn the_defaults_are_right_as_they_are() -> Outcome {
-        let config = Config::defaults()?;
-        config.check()?;
-        assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
-        assert_eq!(config.public_url(), "http://127.0.0.1:8080");
-        assert_eq!(config.access_token_lifetime(), TimeDelta::minutes(15));
-        assert!(matches!(
-            config.database()?,
-            DatabaseTarget::Sqlite { directory } if directory == Path::new("./data")
-        ));
-        assert!(config.master_key()?.is_none());
-        Ok(())
-    }
-
-    #[test]
-    fn every_option_has_an_environment_variable_and_a_text() {
-        let command = Config::augment_args(clap::Command::new("soulsense"));
-        for argument in command.get_arguments() {
-            let name = argument
-                .get_env()
-                .and_then(|name| name.to_str())
-                .unwrap_or_default();
-            assert!(
-                name.starts_with("SOULSENSE_") || name.starts_with("DATABASE_URL"),
-                "{:?}",
-                argument.get_id()
-            );
-            assert!(argument.get_help().is_some(), "{name}");
-        }
-    }
-
-    #[test]
-    fn everything_wrong_is_said_at_once() -> Outcome {
-        let config = Config {
-            hashing_memory_kib: 1,
-            request_timeout_seconds: 0,
-            public_url: Some("soul.example".to_owned()),
-            cors_origins: vec![
-                "https://a.example".to_owned(),
-                "https://b.example/path".to_owned(),
-            ],
-            log: "soulsense=loudly".to_owned(),
-            master_key: Some("short".parse()?),
-            database_url: Some("mysql://root:hunter2@db/x".parse()?),
-            ..Config::defaults()?
-        };
-        let said = config.check().err().ok_or("accepted")?.to_string();
-        for part in [
-            "SOULSENSE_HASHING_MEMORY_KIB is 1, the least is 19456",
-            "SOULSENSE_REQUEST_TIMEOUT_SECONDS is 0",
-            "SOULSENSE_PUBLIC_URL: soul.example",
-            "SOULSENSE_CORS_ORIGINS: https://b.example/path",
-            "SOULSENSE_LOG: ",
-            "SOULSENSE_MASTER_KEY is not 32 bytes",
-            "DATABASE_URL: mysql is not supported",
-        ] {
-            assert!(said.contains(part), "{part} in {said}");
-        }
-        assert_eq!(said.lines().count(), 7, "{said}");
-        assert!(!said.contains("hunter2"));
-        Ok(())
-    }
-
-    #[test]
-    fn the_engine_is_chosen_by_scheme() {
-        for (text, expected) in [
-            ("postgres://u:p@h/d", "postgres://u:p@h/d"),
-            (
-                "postgresql://u:p@h:5433/d?sslmode=require",
-                "postgresql://u:p@h:5433/d?sslmode=require",
-            ),
-            (
-                "postgresql+asyncpg://u:p@h/d?ssl=require",
-                "postgresql://u:p@h/d?sslmode=require",
-            ),
-        ] {
-            assert!(
-                matches!(target(text), Ok(DatabaseTarget::Postgres { url }) if url.expose() == expected),
-                "{text}"
-            );
-        }
-        for (text, expected) in [
-            ("sqlite:data", "data"),
-            ("sqlite://data", "data"),
-            ("sqlite:///srv/soul", "/srv/soul"),
-            ("sqlite:/srv/soul.db", "/srv/soul"),
-            ("sqlite+aiosqlite:///./soul.db", "./soul"),
-            ("sqlite+aiosqlite:////srv/soul.db", "/srv/soul"),
-        ] {
-            assert!(
-                matches!(target(text), Ok(DatabaseTarget::Sqlite { directory }) if directory == Path::new(expected)),
-                "{text}"
-            );
-        }
-    }
-
-    #[test]
-    fn another_url_is_one_clear_line_without_its_password() {
-        for text in [
-            "",
-            "hunter2",
-            "hunter2:x",
-            "mysql://root:hunter2@db/x",
-            "postgres:",
-            "postgres://",
-            "postgres://u:hunter2@h:port/d",
-            "postgresql://u:hun/hunter2@h/d",
-            "sqlite:",
-            "sqlite::memory:",
-            "sqlite:data?mode=hunter2",
-            "sqlite+aiosqlite://",
-        ] {
-            let Err(said) = target(text) else {
-                panic!("{text} was accepted");
-            };
-            assert!(said.starts_with("DATABASE_URL"), "{said}");
-            assert_eq!(said.lines().count(), 1);
-            assert!(!said.contains("hunter2"), "{said}");
-        }
-    }
-
-    #[test]
-    fn the_master_key_is_read_in_base64_and_hex_from_value_and_file() -> Outcome {
-        let directory = tempfile::tempdir()?;
-        let path = directory.path().join("key");
-        let bytes = [0xfb; 32];
-        for text in [
-            BASE64_STANDARD.encode(bytes),
-            BASE64_URL_SAFE_NO_PAD.encode(bytes),
-            crate::tokens::hex(&bytes),
-        ] {
-            let by_value = Config {
-                master_key: Some(text.parse()?),
-                ..Config::defaults()?
-            };
-            assert_eq!(by_value.master_key()?.as_deref(), Some(&bytes));
-            std::fs::write(&path, format!("{text}\n"))?;
-            let by_file = Config {
-                master_key_file: Some(path.clone()),
-                ..Config::defaults()?
-            };
-            assert_eq!(by_file.master_key()?.as_deref(), Some(&bytes));
-        }
-        let absent = Config {
-            master_key_file: Some(directory.path().join("absent")),
-            ..Config::defaults()?
-        };
-        assert!(matches!(
-            absent.master_key(),
-            Err(ConfigError::Unreadable { .. })
-        ));
-        Ok(())
-    }
-
-    #[test]
-    fn a_secret_is_never_shown() -> Outcome {
-        let config = Config {
-            master_key: Some("hunter2".parse()?),
-            database_url: Some("postgres://u:hunter2@h/d".parse()?),
-            ..Config::defaults()?
-        };
-        let shown = format!("{config:?} {:?}", config.database()?);
-        assert!(!shown.contains("hunter2"));
-        Ok(())
-    }
-
-    #[test]
-    fn the_file_is_found_on_the_command_line() {
-        let found = |arguments: &[&str]| file_of(arguments.iter().map(OsString::from));
-        assert_eq!(
-            found(&["x", "serve", "--config", "a.env"]),
-            Some("a.env".into())
-        );
-        assert_eq!(
-            found(&["x", "--config=b.env", "serve"]),
-            Some("b.env".into())
-        );
-        assert_eq!(found(&["x", "--", "--config=b.env"]), None);
-        assert_eq!(found(&["x"]), None);
-    }
-
-    #[test]
-    fn a_file_that_is_absent_or_not_understood_is_an_error_without_its_lines() -> Outcome {
-        let directory = tempfile::tempdir()?;
-        let path = directory.path().join("soul.env");
-        let load = || load_file(["x".into(), "--config".into(), path.clone().into_os_string()]);
-        assert!(matches!(load(), Err(ConfigError::Unreadable { .. })));
-        std::fs::write(&path, "hunter2 'is my master key\n")?;
-        let said = load().err().ok_or("accepted")?.to_string();
-        assert!(
-            said.contains("soul.env") && !said.contains("hunter2"),
-            "{said}"
-        );
-        Ok(())
-    }
-}
+#[expect(clippy::disallowed_methods, reason = "no runtime runs here")]
+mod tests;

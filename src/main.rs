@@ -1,3 +1,37 @@
-//! The `soulsense` binary.
+//! Reads the arguments and runs what they ask for.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use soulsense::cli::{self, Arguments};
+use soulsense::{config, telemetry};
+
+fn main() -> ExitCode {
+    match start() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start() -> anyhow::Result<()> {
+    // before any thread: the file's lines become environment variables
+    config::load_file(std::env::args_os())?;
+    let arguments = Arguments::parse();
+    arguments.config.check()?;
+    telemetry::init(arguments.config.log_format, &arguments.config.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(cli::run(arguments))
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "the one line a failed command leaves behind"
+)]
+fn complain(error: &anyhow::Error) {
+    eprintln!("soulsense: {error:#}");
+}

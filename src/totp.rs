@@ -13,10 +13,16 @@ pub const SECRET_BYTES: usize = 20;
 pub const RECOVERY_CODES: usize = 10;
 const RECOVERY_CODE_BYTES: usize = 10;
 
-/// The secret is shorter than 128 bits or the name cannot stand in an `otpauth` link.
+/// Why a second factor cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("the second factor cannot be used: {0}")]
-pub struct TotpError(#[from] totp_rs::TotpError);
+pub enum TotpError {
+    /// The secret is shorter than 128 bits or the name cannot stand in an `otpauth` link.
+    #[error("the second factor cannot be used: {0}")]
+    Unusable(#[from] totp_rs::TotpError),
+    /// A stored secret is not base32.
+    #[error("the stored second factor is unreadable")]
+    Unreadable,
+}
 
 /// A shared secret and the account it belongs to.
 #[derive(Clone)]
@@ -40,7 +46,13 @@ impl SecondFactor {
         Ok(Self(totp))
     }
 
-    /// The secret in base32, to be typed into an authenticator by hand.
+    /// The factor with a secret as [`SecondFactor::secret`] writes it.
+    pub fn from_base32(secret: &str, issuer: &str, account: &str) -> Result<Self, TotpError> {
+        let secret = totp_rs::Secret::try_from_base32(secret).map_err(|_| TotpError::Unreadable)?;
+        Self::try_new(secret.as_bytes(), issuer, account)
+    }
+
+    /// The secret in base32, to be stored sealed or typed into an authenticator by hand.
     #[must_use]
     pub fn secret(&self) -> Zeroizing<String> {
         Zeroizing::new(self.0.secret().to_base32())
@@ -168,6 +180,16 @@ mod tests {
     #[test]
     fn a_short_secret_is_refused() {
         assert!(SecondFactor::try_new(b"short", "SoulSense", "ada").is_err());
+    }
+
+    #[test]
+    fn a_secret_reads_back() -> Outcome {
+        let factor = SecondFactor::try_new(RFC_SECRET, "SoulSense", "ada")?;
+        let read = SecondFactor::from_base32(&factor.secret(), "SoulSense", "ada")?;
+        assert_eq!(read.code(at(59)), "287082");
+        let unreadable = SecondFactor::from_base32("not base32!", "SoulSense", "ada");
+        assert!(matches!(unreadable, Err(TotpError::Unreadable)));
+        Ok(())
     }
 
     #[test]

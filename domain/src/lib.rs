@@ -1,4 +1,4 @@
-//! The rules of SoulSense, and nothing else.
+//! The rules of `SoulSense`, and nothing else.
 //!
 //! No database, no clock, no randomness, no I/O: time, ids, hashes and looked-up facts arrive inside
 //! commands. Every context is a folder with one folder per aggregate; an aggregate is a pure synchronous
@@ -11,6 +11,7 @@ pub mod gamification;
 pub mod id;
 pub mod identity;
 pub mod journal;
+pub mod language;
 pub mod personal;
 pub mod rejection;
 pub mod sentiment;
@@ -18,5 +19,6 @@ pub mod upcasters;
 
 pub use aggregate::{Aggregate, KeyScope};
 pub use claim::{Claim, ClaimChange};
+pub use language::{Language, Translated};
 pub use personal::Personal;
 pub use rejection::{Kind, Rejection, Violation};

@@ -65,6 +65,36 @@ pub enum LogError {
     Database(#[from] sqlx::Error),
 }
 
+impl LogError {
+    /// True when a database is away and the same call may succeed later.
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            Self::Database(error) | Self::Sealing(SealingError::Key(KeyError::Database(error))) => {
+                crate::database::is_unavailable(error)
+            }
+            Self::Load(error) => is_connection_error(error),
+            _ => false,
+        }
+    }
+}
+
+fn is_connection_error(error: &PersistenceError) -> bool {
+    let cause: &(dyn std::error::Error + 'static) = match error {
+        PersistenceError::ConnectionError(cause) | PersistenceError::UnknownError(cause) => {
+            cause.as_ref()
+        }
+        _ => return false,
+    };
+    let mut cause = Some(cause);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<sqlx::Error>() {
+            return crate::database::is_unavailable(error);
+        }
+        cause = error.source();
+    }
+    false
+}
+
 impl From<KeyError> for LogError {
     fn from(error: KeyError) -> Self {
         Self::Sealing(error.into())

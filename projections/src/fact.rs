@@ -10,9 +10,9 @@ use domain::gamification::progress::{Progress, ProgressEvent};
 use domain::identity::account::{Account, AccountEvent};
 use domain::identity::session::{Session, SessionEvent};
 use domain::journal::entry::{Entry, EntryEvent};
+use event_log::RecordedEvent;
 use event_log::keys::{DataKey, Keys};
 use event_log::reader::{OpenedEvent, ReadError, open_page};
-use event_log::RecordedEvent;
 use serde_json::Value;
 
 /// An event of any context.
@@ -50,23 +50,30 @@ pub async fn read_page(
     page: Vec<RecordedEvent>,
 ) -> Result<Vec<Fact>, ReadError> {
     let opened = open_page(keys, page).await?;
-    Ok(opened.into_iter().map(|event| read(upcasters, event)).collect())
+    Ok(opened
+        .into_iter()
+        .map(|event| read(upcasters, event))
+        .collect())
 }
 
 fn read(upcasters: &[Box<dyn EventUpcaster>], opened: OpenedEvent) -> Fact {
-    let OpenedEvent { recorded, payload, key } = opened;
+    let OpenedEvent {
+        recorded,
+        payload,
+        key,
+    } = opened;
     let event = payload.and_then(|payload| {
         let payload = upcast(upcasters, &recorded, payload);
         typed(&recorded.aggregate_type, payload).map_err(|error| Arc::new(error.into()))
     });
-    Fact { recorded, event, key }
+    Fact {
+        recorded,
+        event,
+        key,
+    }
 }
 
-fn upcast(
-    upcasters: &[Box<dyn EventUpcaster>],
-    recorded: &RecordedEvent,
-    payload: Value,
-) -> Value {
+fn upcast(upcasters: &[Box<dyn EventUpcaster>], recorded: &RecordedEvent, payload: Value) -> Value {
     let wanted = upcasters
         .iter()
         .any(|upcaster| upcaster.can_upcast(&recorded.event_type, &recorded.event_version));
@@ -101,6 +108,8 @@ fn typed(aggregate_type: &str, payload: Value) -> Result<Event, serde_json::Erro
         Exam::TYPE => from_value(payload).map(Event::Exam),
         Entry::TYPE => from_value(payload).map(Event::Entry),
         Progress::TYPE => from_value(payload).map(Event::Progress),
-        _ => Err(serde::de::Error::custom("no context knows this kind of stream")),
+        _ => Err(serde::de::Error::custom(
+            "no context knows this kind of stream",
+        )),
     }
 }

@@ -130,7 +130,9 @@ impl Generations {
             head.position,
             now
         )?;
-        let Some((generation,)) = added else { return Ok(None) };
+        let Some((generation,)) = added else {
+            return Ok(None);
+        };
         let tables = Tables::of(self.database.engine(), [(projection, generation)]);
         let schema = tables.render(projection.schema());
         run_script(&mut transaction, &schema).await?;
@@ -168,7 +170,14 @@ impl Generations {
         generation: i64,
         node: Uuid,
     ) -> Result<(), sqlx::Error> {
-        execute!(self.database, self.sql(&RELEASE), node, projection, generation).map(|_| ())
+        execute!(
+            self.database,
+            self.sql(&RELEASE),
+            node,
+            projection,
+            generation
+        )
+        .map(|_| ())
     }
 
     /// Moves a checkpoint inside the transaction that holds its rows; false when the lease is lost.
@@ -273,8 +282,7 @@ impl Generations {
         generation: i64,
     ) -> Result<bool, sqlx::Error> {
         let mut transaction = self.database.begin().await?;
-        let removed =
-            execute!(in transaction, self.sql(&REMOVE), projection.name(), generation)?;
+        let removed = execute!(in transaction, self.sql(&REMOVE), projection.name(), generation)?;
         if removed == 0 {
             return Ok(false);
         }

@@ -4,8 +4,13 @@
 //! transaction. The [`projector`] runs all of them from one reader; [`generations`] keeps a new copy
 //! beside the old one while it is being built; queries read through [`tables::ReadModels`].
 
+pub mod audit;
+pub mod exams;
 pub mod fact;
+pub mod gamification;
 pub mod generations;
+pub mod identity;
+pub mod journal;
 pub mod page;
 pub mod progress;
 pub mod projection;

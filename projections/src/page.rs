@@ -26,13 +26,20 @@ impl<T> Page<T> {
         let limit = usize::try_from(limit).unwrap_or_default();
         let more = items.len() > limit;
         items.truncate(limit);
-        let next = if more { items.last().map(|last| cursor(&place(last))) } else { None };
+        let next = if more {
+            items.last().map(|last| cursor(&place(last)))
+        } else {
+            None
+        };
         Self { items, next }
     }
 
     /// The same page with other items.
     pub fn map<U>(self, change: impl FnMut(T) -> U) -> Page<U> {
-        Page { items: self.items.into_iter().map(change).collect(), next: self.next }
+        Page {
+            items: self.items.into_iter().map(change).collect(),
+            next: self.next,
+        }
     }
 }
 

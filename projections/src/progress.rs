@@ -43,9 +43,10 @@ impl Progress {
         self.live.send_if_modified(|live| {
             let known = live.get(projection).copied();
             let next = match known {
-                Some(known) if known.generation == new.generation => {
-                    Reached { position: known.position.max(new.position), ..new }
-                }
+                Some(known) if known.generation == new.generation => Reached {
+                    position: known.position.max(new.position),
+                    ..new
+                },
                 _ => new,
             };
             live.insert(projection, next);
@@ -55,13 +56,14 @@ impl Progress {
 
     /// Notes progress made by this node itself.
     pub(crate) fn moved(&self, projection: &'static str, generation: i64, position: i64) {
-        self.live.send_if_modified(|live| match live.get_mut(projection) {
-            Some(known) if known.generation == generation && known.position < position => {
-                known.position = position;
-                true
-            }
-            _ => false,
-        });
+        self.live
+            .send_if_modified(|live| match live.get_mut(projection) {
+                Some(known) if known.generation == generation && known.position < position => {
+                    known.position = position;
+                    true
+                }
+                _ => false,
+            });
     }
 
     /// What is live now.
@@ -80,7 +82,8 @@ impl Progress {
             deadline,
             live.wait_for(|live| {
                 projections.iter().all(|name| {
-                    live.get(name).is_none_or(|at| at.stopped || at.position >= position)
+                    live.get(name)
+                        .is_none_or(|at| at.stopped || at.position >= position)
                 })
             }),
         )

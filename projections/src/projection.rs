@@ -32,7 +32,8 @@ pub trait Projection: fmt::Debug + Send + Sync {
     fn handles(&self, aggregate_type: &str, event_type: &str) -> bool;
 
     /// Folds a page of events it handles, in order, and writes what follows.
-    async fn project(&self, page: &[&Fact], writer: &mut Writer<'_>) -> Result<(), ProjectionError>;
+    async fn project(&self, page: &[&Fact], writer: &mut Writer<'_>)
+    -> Result<(), ProjectionError>;
 }
 
 /// Why a page cannot be projected.
@@ -68,7 +69,11 @@ pub struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     pub(crate) fn new(database: &'a Database, tables: &'a Tables) -> Self {
-        Self { database, tables, transaction: None }
+        Self {
+            database,
+            tables,
+            transaction: None,
+        }
     }
 
     /// The transaction of this page, for `execute!(in …)`, `fetch_all!(in …)` and `insert_rows!(in …)`.

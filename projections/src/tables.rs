@@ -32,21 +32,32 @@ impl Tables {
                 names.insert(marker, format!("{marker}_g{generation}"));
             }
         }
-        Self { engine, names, rendered: Mutex::default() }
+        Self {
+            engine,
+            names,
+            rendered: Mutex::default(),
+        }
     }
 
     /// The text of a statement with these tables; the same allocation every time.
     pub fn sql(&self, statement: &'static Statement) -> Arc<str> {
         let place = std::ptr::from_ref(statement).addr();
         let mut rendered = self.rendered.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(rendered.entry(place).or_insert_with(|| self.render(statement.text()).into()))
+        Arc::clone(
+            rendered
+                .entry(place)
+                .or_insert_with(|| self.render(statement.text()).into()),
+        )
     }
 
     /// Renders any text: `{marker}` is the table, `{#marker}` its bare name for index names.
     pub fn render(&self, text: &str) -> String {
         render(text, self.engine, |marker| {
             if let Some(bare) = marker.strip_prefix('#') {
-                return self.names.get(bare).map(|name| Cow::Borrowed(name.as_str()));
+                return self
+                    .names
+                    .get(bare)
+                    .map(|name| Cow::Borrowed(name.as_str()));
             }
             let name = self.names.get(marker)?;
             Some(match self.engine {
@@ -58,7 +69,10 @@ impl Tables {
 
     /// Physical names as they stand in statements, for dropping.
     pub fn physical(&self) -> Vec<String> {
-        self.names.keys().map(|marker| self.render(&format!("{{{marker}}}"))).collect()
+        self.names
+            .keys()
+            .map(|marker| self.render(&format!("{{{marker}}}")))
+            .collect()
     }
 }
 
@@ -105,7 +119,11 @@ impl ReadModels {
     /// Nothing is live yet.
     pub fn new(database: Database, keys: Arc<Keys>) -> Self {
         let none = Arc::new(Tables::of(database.engine(), []));
-        Self { database, keys, live: RwLock::new((Vec::new(), none)) }
+        Self {
+            database,
+            keys,
+            live: RwLock::new((Vec::new(), none)),
+        }
     }
 
     /// The generations that are live now.
@@ -120,13 +138,17 @@ impl ReadModels {
 
     /// Notes which generations are live; requests that are under way keep theirs.
     pub(crate) fn set_live(&self, generations: &[(Arc<dyn Projection>, i64)]) {
-        let named: Vec<(&'static str, i64)> =
-            generations.iter().map(|(projection, generation)| (projection.name(), *generation)).collect();
+        let named: Vec<(&'static str, i64)> = generations
+            .iter()
+            .map(|(projection, generation)| (projection.name(), *generation))
+            .collect();
         let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
         if live.0 != named {
             let tables = Tables::of(
                 self.database.engine(),
-                generations.iter().map(|(projection, generation)| (projection.as_ref(), *generation)),
+                generations
+                    .iter()
+                    .map(|(projection, generation)| (projection.as_ref(), *generation)),
             );
             *live = (named, Arc::new(tables));
         }

@@ -8,8 +8,5 @@
 //! A category's result falls into a **band**. Results are indicative, not a diagnosis.
 
 pub mod exam;
-pub mod language;
 pub mod question_bank;
 pub mod recommendation;
-
-pub use language::{Language, Translated};

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 
 use super::exam::{Band, ExamResult, Priority};
-use super::language::{Language, Translated};
+use crate::language::{Language, Translated};
 
 const FILES: &[&str] = &[include_str!("../../data/recommendations/eq.json")];
 

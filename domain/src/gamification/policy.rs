@@ -7,7 +7,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use uuid::Uuid;
 
-use super::progress::{Activity, Command};
+use super::progress::{Activity, ProgressCommand};
 use crate::id::AccountId;
 
 /// Whenever an entry was written, then that is recorded as journal activity.
@@ -20,8 +20,8 @@ pub fn on_entry_written(
     cause: Uuid,
     recorded_at: DateTime<Utc>,
     zone: Tz,
-) -> Command {
-    Command::RecordActivity {
+) -> ProgressCommand {
+    ProgressCommand::RecordActivity {
         account_id,
         activity: Activity::Journal,
         cause,
@@ -44,8 +44,8 @@ pub fn on_exam_completed(
     zone: Tz,
     deep_dive: bool,
     flagged: Option<bool>,
-) -> Option<Command> {
-    Some(Command::RecordActivity {
+) -> Option<ProgressCommand> {
+    Some(ProgressCommand::RecordActivity {
         account_id,
         activity: Activity::Exam {
             deep_dive,
@@ -95,7 +95,7 @@ mod tests {
         let command = on_entry_written(ACCOUNT, CAUSE, late_evening(), Tz::Asia__Kolkata);
         assert_eq!(
             command,
-            Command::RecordActivity {
+            ProgressCommand::RecordActivity {
                 account_id: ACCOUNT,
                 activity: Activity::Journal,
                 cause: CAUSE,
@@ -110,7 +110,7 @@ mod tests {
         let command = on_exam_completed(ACCOUNT, CAUSE, late_evening(), Tz::UTC, true, Some(false));
         assert!(matches!(
             command,
-            Some(Command::RecordActivity {
+            Some(ProgressCommand::RecordActivity {
                 activity: Activity::Exam {
                     deep_dive: true,
                     flagged: false

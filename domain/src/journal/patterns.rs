@@ -11,8 +11,8 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
-use super::entry::Language;
 use super::lexicon::{Phrases, clauses};
+use crate::language::Language;
 use crate::sentiment::Sentiment;
 
 /// The version of the word lists, to be kept with every finding.

@@ -11,8 +11,9 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
-use super::entry::{EntryBody, Language};
+use super::entry::EntryBody;
 use super::lexicon::{Phrases, words};
+use crate::language::Language;
 
 const DATA: &str = include_str!("../../data/journal/support.json");
 

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::value::{QuestionCount, Reflection};
-use crate::exams::language::Language;
 use crate::exams::question_bank::Bank;
 use crate::id::{AccountId, ExamId};
+use crate::language::Language;
 
 /// What may be asked of an exam. Its stream is the [`ExamId`].
 #[derive(Debug, Clone, PartialEq)]

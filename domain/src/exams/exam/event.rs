@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::scoring::ExamResult;
 use super::value::{Answers, AskedItem, Reflection};
 use crate::event_types;
-use crate::exams::language::Language;
 use crate::id::{AccountId, ExamId};
+use crate::language::Language;
 use crate::personal::Personal;
 
 /// What happened in an exam.

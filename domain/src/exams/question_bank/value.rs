@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::exams::language::{Language, Translated};
+use crate::language::{Language, Translated};
 use crate::rejection::Violation;
 
 const SLUG_MAX: usize = 40;

@@ -4,9 +4,9 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::command::Command;
-use super::error::Error;
-use super::event::Event;
+use super::command::ProgressCommand;
+use super::error::ProgressError;
+use super::event::ProgressEvent;
 use super::streak::{Streak, Streaks};
 use super::value::{Activity, Reason, StreakKind};
 use crate::aggregate::{Aggregate, KeyScope};
@@ -50,26 +50,36 @@ pub struct Ledger {
     causes: Vec<Uuid>,
 }
 
-crate::aggregate!(Progress, "progress", Command, Event, Error);
+crate::aggregate!(
+    Progress,
+    "progress",
+    ProgressCommand,
+    ProgressEvent,
+    ProgressError
+);
 
 impl Aggregate for Progress {
     const KEY_SCOPE: KeyScope = KeyScope::Clear;
 
-    fn decide(&self, command: &Command) -> Result<Vec<Event>, Error> {
+    fn decide(&self, command: &ProgressCommand) -> Result<Vec<ProgressEvent>, ProgressError> {
         match (self, command) {
             (
                 Self::Unstarted,
-                Command::RecordActivity { account_id, .. } | Command::AwardXp { account_id, .. },
+                ProgressCommand::RecordActivity { account_id, .. }
+                | ProgressCommand::AwardXp { account_id, .. },
             ) => Ledger::of(*account_id).decide(command),
-            (Self::Running(ledger), Command::RecordActivity { .. } | Command::AwardXp { .. }) => {
-                ledger.decide(command)
+            (
+                Self::Running(ledger),
+                ProgressCommand::RecordActivity { .. } | ProgressCommand::AwardXp { .. },
+            ) => ledger.decide(command),
+            (Self::Running(_), ProgressCommand::Erase { now }) => {
+                Ok(vec![ProgressEvent::ProgressErased { erased_at: *now }])
             }
-            (Self::Running(_), Command::Erase { now }) => {
-                Ok(vec![Event::ProgressErased { erased_at: *now }])
+            (Self::Erased { .. }, ProgressCommand::AwardXp { .. }) => Err(ProgressError::NotFound),
+            (Self::Erased { .. }, ProgressCommand::RecordActivity { .. })
+            | (Self::Unstarted | Self::Erased { .. }, ProgressCommand::Erase { .. }) => {
+                Ok(Vec::new())
             }
-            (Self::Erased { .. }, Command::AwardXp { .. }) => Err(Error::NotFound),
-            (Self::Erased { .. }, Command::RecordActivity { .. })
-            | (Self::Unstarted | Self::Erased { .. }, Command::Erase { .. }) => Ok(Vec::new()),
         }
     }
 
@@ -77,8 +87,8 @@ impl Aggregate for Progress {
         self.account_id()
     }
 
-    fn erases(event: &Event) -> bool {
-        matches!(event, Event::ProgressErased { .. })
+    fn erases(event: &ProgressEvent) -> bool {
+        matches!(event, ProgressEvent::ProgressErased { .. })
     }
 }
 
@@ -98,22 +108,24 @@ impl Ledger {
         }
     }
 
-    fn decide(&self, command: &Command) -> Result<Vec<Event>, Error> {
+    fn decide(&self, command: &ProgressCommand) -> Result<Vec<ProgressEvent>, ProgressError> {
         match *command {
-            Command::RecordActivity { account_id, .. } | Command::AwardXp { account_id, .. }
+            ProgressCommand::RecordActivity { account_id, .. }
+            | ProgressCommand::AwardXp { account_id, .. }
                 if account_id != self.account_id =>
             {
-                Err(Error::NotFound)
+                Err(ProgressError::NotFound)
             }
-            Command::AwardXp { awarded_by, .. } if awarded_by == Some(self.account_id) => {
-                Err(Error::OwnAward)
+            ProgressCommand::AwardXp { awarded_by, .. } if awarded_by == Some(self.account_id) => {
+                Err(ProgressError::OwnAward)
             }
-            Command::RecordActivity { cause, .. } | Command::AwardXp { cause, .. }
+            ProgressCommand::RecordActivity { cause, .. }
+            | ProgressCommand::AwardXp { cause, .. }
                 if self.causes.contains(&cause) =>
             {
                 Ok(Vec::new())
             }
-            Command::AwardXp {
+            ProgressCommand::AwardXp {
                 amount, cause, at, ..
             } => Ok(vec![self.award(
                 amount.get(),
@@ -121,7 +133,7 @@ impl Ledger {
                 cause,
                 at,
             )]),
-            Command::RecordActivity {
+            ProgressCommand::RecordActivity {
                 activity,
                 cause,
                 at,
@@ -135,11 +147,11 @@ impl Ledger {
                     local_day,
                 },
             )),
-            Command::Erase { .. } => Ok(Vec::new()),
+            ProgressCommand::Erase { .. } => Ok(Vec::new()),
         }
     }
 
-    fn record(&self, activity: Activity, occasion: Occasion) -> Vec<Event> {
+    fn record(&self, activity: Activity, occasion: Occasion) -> Vec<ProgressEvent> {
         let (earned, streak, bonus) = match activity {
             Activity::Exam { flagged: true, .. } => return Vec::new(),
             Activity::Journal => (
@@ -191,8 +203,8 @@ impl Ledger {
         self.entry_awards.iter().filter(recent).count() < ENTRIES_A_DAY
     }
 
-    fn award(&self, amount: u32, reason: Reason, cause: Uuid, at: DateTime<Utc>) -> Event {
-        Event::XpAwarded {
+    fn award(&self, amount: u32, reason: Reason, cause: Uuid, at: DateTime<Utc>) -> ProgressEvent {
+        ProgressEvent::XpAwarded {
             account_id: self.account_id,
             amount,
             reason,
@@ -201,8 +213,8 @@ impl Ledger {
         }
     }
 
-    fn extension(&self, kind: StreakKind, streak: Streak, occasion: Occasion) -> Event {
-        Event::StreakExtended {
+    fn extension(&self, kind: StreakKind, streak: Streak, occasion: Occasion) -> ProgressEvent {
+        ProgressEvent::StreakExtended {
             account_id: self.account_id,
             activity: kind,
             day: occasion.local_day,
@@ -231,11 +243,11 @@ impl Ledger {
 }
 
 impl Progress {
-    fn fold(&mut self, event: Event) {
+    fn fold(&mut self, event: ProgressEvent) {
         *self = match (std::mem::take(self), event) {
             (
                 progress,
-                Event::XpAwarded {
+                ProgressEvent::XpAwarded {
                     account_id,
                     amount,
                     reason,
@@ -253,7 +265,7 @@ impl Progress {
             }
             (
                 progress,
-                Event::StreakExtended {
+                ProgressEvent::StreakExtended {
                     account_id,
                     activity,
                     day,
@@ -274,7 +286,7 @@ impl Progress {
                 };
                 Self::Running(ledger)
             }
-            (progress, Event::ProgressErased { .. }) => progress
+            (progress, ProgressEvent::ProgressErased { .. }) => progress
                 .account_id()
                 .map_or(Self::Unstarted, |account_id| Self::Erased { account_id }),
         };

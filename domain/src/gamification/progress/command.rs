@@ -8,7 +8,7 @@ use crate::id::AccountId;
 
 /// A request to an account's progress.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Command {
+pub enum ProgressCommand {
     /// The member did something: award what it earns and extend the streaks.
     RecordActivity {
         /// Who did it.

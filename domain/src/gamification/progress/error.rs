@@ -6,7 +6,7 @@ use crate::rejection::{Kind, Rejection};
 
 /// Why an account's progress refuses a command.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Error {
+pub enum ProgressError {
     /// The stream is another account's, or the account is erased.
     #[error("there is no such progress")]
     NotFound,
@@ -15,7 +15,7 @@ pub enum Error {
     OwnAward,
 }
 
-impl Rejection for Error {
+impl Rejection for ProgressError {
     fn code(&self) -> &'static str {
         match self {
             Self::NotFound => "gamification.not_found",

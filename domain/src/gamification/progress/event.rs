@@ -10,7 +10,7 @@ use crate::id::AccountId;
 /// A fact about an account's progress.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum Event {
+pub enum ProgressEvent {
     /// The member earned XP.
     XpAwarded {
         /// Who.
@@ -51,7 +51,7 @@ pub enum Event {
     },
 }
 
-crate::event_types!(Event {
+crate::event_types!(ProgressEvent {
     XpAwarded: "xp_awarded" 1,
     StreakExtended: "streak_extended" 1,
     ProgressErased: "progress_erased" 1,

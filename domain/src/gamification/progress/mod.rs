@@ -24,8 +24,8 @@ mod value;
 mod tests;
 
 pub use aggregate::{Ledger, Progress, REMEMBERED_CAUSES};
-pub use command::Command;
-pub use error::Error;
-pub use event::Event;
+pub use command::ProgressCommand;
+pub use error::ProgressError;
+pub use event::ProgressEvent;
 pub use streak::{MAX_FREEZES, Streak, StreakToday, Streaks};
 pub use value::{Activity, Amount, Reason, StreakKind};

@@ -43,7 +43,7 @@ struct Story {
 }
 
 impl Story {
-    fn tell(&mut self, command: &Command) -> Vec<Event> {
+    fn tell(&mut self, command: &ProgressCommand) -> Vec<ProgressEvent> {
         let events = self.progress.decide(command).unwrap_or_default();
         for event in &events {
             self.progress.apply(event.clone());
@@ -56,12 +56,17 @@ impl Story {
         Uuid::from_u128(1_000 + self.causes)
     }
 
-    fn does(&mut self, activity: Activity, at: DateTime<Utc>, local_day: NaiveDate) -> Vec<Event> {
+    fn does(
+        &mut self,
+        activity: Activity,
+        at: DateTime<Utc>,
+        local_day: NaiveDate,
+    ) -> Vec<ProgressEvent> {
         let cause = self.next_cause();
         self.tell(&record(activity, cause, at, local_day))
     }
 
-    fn writes_on(&mut self, days: impl IntoIterator<Item = u64>) -> Vec<Event> {
+    fn writes_on(&mut self, days: impl IntoIterator<Item = u64>) -> Vec<ProgressEvent> {
         days.into_iter()
             .flat_map(|days| {
                 let at = hour(0) + TimeDelta::days(i64::try_from(days).unwrap_or_default());
@@ -75,8 +80,13 @@ impl Story {
     }
 }
 
-fn record(activity: Activity, cause: Uuid, at: DateTime<Utc>, local_day: NaiveDate) -> Command {
-    Command::RecordActivity {
+fn record(
+    activity: Activity,
+    cause: Uuid,
+    at: DateTime<Utc>,
+    local_day: NaiveDate,
+) -> ProgressCommand {
+    ProgressCommand::RecordActivity {
         account_id: MEMBER,
         activity,
         cause,
@@ -85,11 +95,11 @@ fn record(activity: Activity, cause: Uuid, at: DateTime<Utc>, local_day: NaiveDa
     }
 }
 
-fn award(awarded_by: Option<AccountId>) -> Command {
+fn award(awarded_by: Option<AccountId>) -> ProgressCommand {
     let Ok(amount) = Amount::try_new(250) else {
         panic!("an amount in range");
     };
-    Command::AwardXp {
+    ProgressCommand::AwardXp {
         account_id: MEMBER,
         amount,
         awarded_by,
@@ -98,18 +108,18 @@ fn award(awarded_by: Option<AccountId>) -> Command {
     }
 }
 
-fn xp(events: &[Event], wanted: Reason) -> Vec<u32> {
+fn xp(events: &[ProgressEvent], wanted: Reason) -> Vec<u32> {
     events
         .iter()
         .filter_map(|event| match event {
-            Event::XpAwarded { amount, reason, .. } if *reason == wanted => Some(*amount),
+            ProgressEvent::XpAwarded { amount, reason, .. } if *reason == wanted => Some(*amount),
             _ => None,
         })
         .collect()
 }
 
-fn xp_awarded() -> Event {
-    Event::XpAwarded {
+fn xp_awarded() -> ProgressEvent {
+    ProgressEvent::XpAwarded {
         account_id: MEMBER,
         amount: 50,
         reason: Reason::JournalEntry,
@@ -118,8 +128,8 @@ fn xp_awarded() -> Event {
     }
 }
 
-fn extended(activity: StreakKind) -> Event {
-    Event::StreakExtended {
+fn extended(activity: StreakKind) -> ProgressEvent {
+    ProgressEvent::StreakExtended {
         account_id: MEMBER,
         activity,
         day: day(0),
@@ -131,8 +141,8 @@ fn extended(activity: StreakKind) -> Event {
     }
 }
 
-fn erased() -> Event {
-    Event::ProgressErased { erased_at: hour(9) }
+fn erased() -> ProgressEvent {
+    ProgressEvent::ProgressErased { erased_at: hour(9) }
 }
 
 fn framework() -> TestFramework<Progress> {
@@ -368,7 +378,7 @@ fn a_streak_is_read_as_it_stands_on_the_day() {
 
 #[test]
 fn staff_give_xp_once_for_a_request_and_never_to_themselves() {
-    let given = Event::XpAwarded {
+    let given = ProgressEvent::XpAwarded {
         account_id: MEMBER,
         amount: 250,
         reason: Reason::AdminAward,
@@ -388,7 +398,7 @@ fn staff_give_xp_once_for_a_request_and_never_to_themselves() {
     framework()
         .given_no_previous_events()
         .when(award(Some(MEMBER)))
-        .then_expect_error(Error::OwnAward);
+        .then_expect_error(ProgressError::OwnAward);
 }
 
 #[test]
@@ -403,24 +413,24 @@ fn an_award_outside_its_range_is_refused() {
 fn another_accounts_progress_is_not_found() {
     framework()
         .given(vec![xp_awarded()])
-        .when(Command::RecordActivity {
+        .when(ProgressCommand::RecordActivity {
             account_id: STAFF,
             activity: EXAM,
             cause: Uuid::from_u128(8),
             at: hour(1),
             local_day: day(0),
         })
-        .then_expect_error(Error::NotFound);
+        .then_expect_error(ProgressError::NotFound);
 }
 
 #[test]
 fn erased_progress_shows_nothing_and_earns_nothing() {
     framework()
         .given(vec![xp_awarded()])
-        .when(Command::Erase { now: hour(9) })
+        .when(ProgressCommand::Erase { now: hour(9) })
         .then_expect_events(vec![erased()]);
     for command in [
-        Command::Erase { now: hour(10) },
+        ProgressCommand::Erase { now: hour(10) },
         record(EXAM, Uuid::from_u128(8), hour(10), day(0)),
     ] {
         framework()
@@ -431,7 +441,7 @@ fn erased_progress_shows_nothing_and_earns_nothing() {
     framework()
         .given(vec![xp_awarded(), erased()])
         .when(award(None))
-        .then_expect_error(Error::NotFound);
+        .then_expect_error(ProgressError::NotFound);
 
     let mut progress = Progress::default();
     progress.apply(xp_awarded());
@@ -463,13 +473,13 @@ fn the_state_stays_small_however_much_happens() -> Result<(), serde_json::Error>
 #[test]
 fn events_survive_the_round_trip_under_their_listed_names() -> Result<(), serde_json::Error> {
     let events = [xp_awarded(), extended(StreakKind::Exam), erased()];
-    assert_eq!(events.len(), Event::TYPES.len());
-    for (event, (name, version)) in events.into_iter().zip(Event::TYPES) {
+    assert_eq!(events.len(), ProgressEvent::TYPES.len());
+    for (event, (name, version)) in events.into_iter().zip(ProgressEvent::TYPES) {
         let value = serde_json::to_value(&event)?;
         assert_eq!(value["type"], *name);
         assert_eq!(event.event_type(), *name);
         assert_eq!(event.event_version(), version.to_string());
-        assert_eq!(serde_json::from_value::<Event>(value)?, event);
+        assert_eq!(serde_json::from_value::<ProgressEvent>(value)?, event);
     }
     Ok(())
 }
@@ -495,8 +505,8 @@ fn slugs_are_the_names_in_json() -> Result<(), serde_json::Error> {
 #[test]
 fn every_rejection_has_a_code_of_gamification() {
     for (error, kind) in [
-        (Error::NotFound, Kind::NotFound),
-        (Error::OwnAward, Kind::Forbidden),
+        (ProgressError::NotFound, Kind::NotFound),
+        (ProgressError::OwnAward, Kind::Forbidden),
     ] {
         assert!(error.code().starts_with("gamification."));
         assert_eq!(error.kind(), kind);
@@ -531,7 +541,7 @@ proptest! {
     #[test]
     fn telling_everything_again_changes_nothing(activities in prop::collection::vec((0_i64..400, any::<bool>()), 0..REMEMBERED_CAUSES)) {
         let mut story = Story::default();
-        let commands: Vec<Command> = activities
+        let commands: Vec<ProgressCommand> = activities
             .into_iter()
             .map(|(hours, exam)| {
                 let activity = if exam { EXAM } else { Activity::Journal };

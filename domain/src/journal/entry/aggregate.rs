@@ -3,10 +3,10 @@
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::command::{Change, Command};
+use super::command::{Change, EntryCommand};
 use super::derived::Derived;
-use super::error::Error;
-use super::event::Event;
+use super::error::EntryError;
+use super::event::EntryEvent;
 use super::value::EntryBody;
 use crate::aggregate::{Aggregate, KeyScope};
 use crate::id::{AccountId, EntryId};
@@ -67,33 +67,33 @@ pub enum Status {
     Erased,
 }
 
-crate::aggregate!(Entry, "entry", Command, Event, Error);
+crate::aggregate!(Entry, "entry", EntryCommand, EntryEvent, EntryError);
 
 impl Aggregate for Entry {
     const KEY_SCOPE: KeyScope = KeyScope::Stream;
 
-    fn decide(&self, command: &Command) -> Result<Vec<Event>, Error> {
+    fn decide(&self, command: &EntryCommand) -> Result<Vec<EntryEvent>, EntryError> {
         match (self, command) {
             (
                 Self::Unwritten,
-                Command::Write {
+                EntryCommand::Write {
                     entry_id,
                     account_id,
                     body,
                     now,
                 },
-            ) => Ok(vec![Event::EntryWritten {
+            ) => Ok(vec![EntryEvent::EntryWritten {
                 entry_id: *entry_id,
                 account_id: *account_id,
                 written_at: *now,
                 body: Personal::Known(body.as_ref().clone()),
                 derived: Personal::Known(Derived::of(body)),
             }]),
-            (_, Command::Write { .. }) => Err(Error::AlreadyWritten),
+            (_, EntryCommand::Write { .. }) => Err(EntryError::AlreadyWritten),
 
             (
                 Self::Kept(page),
-                Command::Revise {
+                EntryCommand::Revise {
                     account_id,
                     expected,
                     change,
@@ -107,7 +107,7 @@ impl Aggregate for Entry {
             }
             (
                 Self::Kept(page),
-                Command::Delete {
+                EntryCommand::Delete {
                     account_id,
                     expected,
                     now,
@@ -115,13 +115,13 @@ impl Aggregate for Entry {
             ) => {
                 page.is_owned_by(*account_id)?;
                 page.is_at(*expected)?;
-                Ok(vec![Event::EntryDeleted {
+                Ok(vec![EntryEvent::EntryDeleted {
                     deleted_at: *now,
                     restorable_until: *now + RESTORABLE_FOR,
                 }])
             }
-            (Self::Kept(page), Command::Restore { account_id, .. })
-            | (Self::Deleted { page, .. }, Command::Delete { account_id, .. }) => {
+            (Self::Kept(page), EntryCommand::Restore { account_id, .. })
+            | (Self::Deleted { page, .. }, EntryCommand::Delete { account_id, .. }) => {
                 page.is_owned_by(*account_id)?;
                 Ok(Vec::new())
             }
@@ -130,27 +130,29 @@ impl Aggregate for Entry {
                     page,
                     restorable_until,
                 },
-                Command::Restore { account_id, now },
+                EntryCommand::Restore { account_id, now },
             ) => {
                 page.is_owned_by(*account_id)?;
                 if now < restorable_until {
-                    Ok(vec![Event::EntryRestored { restored_at: *now }])
+                    Ok(vec![EntryEvent::EntryRestored { restored_at: *now }])
                 } else {
-                    Err(Error::NotFound)
+                    Err(EntryError::NotFound)
                 }
             }
 
-            (Self::Kept(_) | Self::Deleted { .. }, Command::Erase { now }) => {
-                Ok(vec![Event::EntryErased { erased_at: *now }])
+            (Self::Kept(_) | Self::Deleted { .. }, EntryCommand::Erase { now }) => {
+                Ok(vec![EntryEvent::EntryErased { erased_at: *now }])
             }
-            (Self::Erased { .. }, Command::Erase { .. }) => Ok(Vec::new()),
+            (Self::Erased { .. }, EntryCommand::Erase { .. }) => Ok(Vec::new()),
 
-            (Self::Deleted { .. }, Command::Revise { .. })
-            | (Self::Unwritten, Command::Erase { .. })
+            (Self::Deleted { .. }, EntryCommand::Revise { .. })
+            | (Self::Unwritten, EntryCommand::Erase { .. })
             | (
                 Self::Unwritten | Self::Erased { .. },
-                Command::Revise { .. } | Command::Delete { .. } | Command::Restore { .. },
-            ) => Err(Error::NotFound),
+                EntryCommand::Revise { .. }
+                | EntryCommand::Delete { .. }
+                | EntryCommand::Restore { .. },
+            ) => Err(EntryError::NotFound),
         }
     }
 
@@ -158,23 +160,23 @@ impl Aggregate for Entry {
         self.account_id()
     }
 
-    fn erases(event: &Event) -> bool {
-        matches!(event, Event::EntryErased { .. })
+    fn erases(event: &EntryEvent) -> bool {
+        matches!(event, EntryEvent::EntryErased { .. })
     }
 }
 
 impl Page {
-    fn is_owned_by(&self, account_id: AccountId) -> Result<(), Error> {
+    fn is_owned_by(&self, account_id: AccountId) -> Result<(), EntryError> {
         if self.account_id == account_id {
             Ok(())
         } else {
-            Err(Error::NotFound)
+            Err(EntryError::NotFound)
         }
     }
 
-    fn is_at(&self, expected: Option<u32>) -> Result<(), Error> {
+    fn is_at(&self, expected: Option<u32>) -> Result<(), EntryError> {
         match expected {
-            Some(revision) if revision != self.revision => Err(Error::Stale),
+            Some(revision) if revision != self.revision => Err(EntryError::Stale),
             _ => Ok(()),
         }
     }
@@ -185,8 +187,8 @@ impl Page {
         change: &Change,
         today: NaiveDate,
         now: DateTime<Utc>,
-    ) -> Result<Vec<Event>, Error> {
-        let current = self.body.known().ok_or(Error::NotFound)?;
+    ) -> Result<Vec<EntryEvent>, EntryError> {
+        let current = self.body.known().ok_or(EntryError::NotFound)?;
         let body = match change {
             Change::Replace(body) => body.as_ref().clone(),
             Change::Merge(patch) => {
@@ -197,7 +199,7 @@ impl Page {
         if body == *current {
             return Ok(Vec::new());
         }
-        Ok(vec![Event::EntryRevised {
+        Ok(vec![EntryEvent::EntryRevised {
             revision: self.revision.saturating_add(1),
             revised_at: now,
             derived: Personal::Known(Derived::of(&body)),
@@ -207,11 +209,11 @@ impl Page {
 }
 
 impl Entry {
-    fn fold(&mut self, event: Event) {
+    fn fold(&mut self, event: EntryEvent) {
         *self = match (std::mem::take(self), event) {
             (
                 _,
-                Event::EntryWritten {
+                EntryEvent::EntryWritten {
                     entry_id,
                     account_id,
                     written_at,
@@ -229,7 +231,7 @@ impl Entry {
             }),
             (
                 Self::Kept(page),
-                Event::EntryRevised {
+                EntryEvent::EntryRevised {
                     revision,
                     revised_at,
                     body,
@@ -244,15 +246,15 @@ impl Entry {
             }),
             (
                 Self::Kept(page),
-                Event::EntryDeleted {
+                EntryEvent::EntryDeleted {
                     restorable_until, ..
                 },
             ) => Self::Deleted {
                 page,
                 restorable_until,
             },
-            (Self::Deleted { page, .. }, Event::EntryRestored { .. }) => Self::Kept(page),
-            (Self::Kept(page) | Self::Deleted { page, .. }, Event::EntryErased { .. }) => {
+            (Self::Deleted { page, .. }, EntryEvent::EntryRestored { .. }) => Self::Kept(page),
+            (Self::Kept(page) | Self::Deleted { page, .. }, EntryEvent::EntryErased { .. }) => {
                 Self::Erased {
                     entry_id: page.entry_id,
                     account_id: page.account_id,

@@ -7,7 +7,7 @@ use crate::id::{AccountId, EntryId};
 
 /// A request to an entry. Those of a member name the account that asks.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Command {
+pub enum EntryCommand {
     /// Write a new entry.
     Write {
         /// The entry's own id, new.

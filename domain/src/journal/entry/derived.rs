@@ -5,8 +5,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::value::{EntryBody, Language};
+use super::value::EntryBody;
 use crate::journal::patterns::{LEXICON, Pattern, patterns};
+use crate::language::Language;
 use crate::sentiment::{ANALYSER, Sentiment, analyse};
 
 /// The reading speed behind [`Derived::reading_time_mins`].

@@ -6,7 +6,7 @@ use crate::rejection::{Kind, Rejection, Violation};
 
 /// Why an entry refuses a command.
 #[derive(Debug, Clone, PartialEq, Error)]
-pub enum Error {
+pub enum EntryError {
     /// There is no such entry, it is another member's, or it is deleted or erased.
     #[error("there is no such entry")]
     NotFound,
@@ -21,13 +21,13 @@ pub enum Error {
     Invalid(Vec<Violation>),
 }
 
-impl From<Vec<Violation>> for Error {
+impl From<Vec<Violation>> for EntryError {
     fn from(violations: Vec<Violation>) -> Self {
         Self::Invalid(violations)
     }
 }
 
-impl Rejection for Error {
+impl Rejection for EntryError {
     fn code(&self) -> &'static str {
         match self {
             Self::NotFound => "journal.not_found",

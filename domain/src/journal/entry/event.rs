@@ -11,7 +11,7 @@ use crate::personal::Personal;
 /// A fact about an entry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum Event {
+pub enum EntryEvent {
     /// A member wrote an entry; this is its revision 1.
     EntryWritten {
         /// The entry.
@@ -55,7 +55,7 @@ pub enum Event {
     },
 }
 
-crate::event_types!(Event {
+crate::event_types!(EntryEvent {
     EntryWritten: "entry_written" 1,
     EntryRevised: "entry_revised" 1,
     EntryDeleted: "entry_deleted" 1,

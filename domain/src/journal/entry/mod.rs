@@ -15,8 +15,8 @@ mod value;
 mod tests;
 
 pub use aggregate::{Entry, Page, RESTORABLE_FOR, Status};
-pub use command::{Change, Command};
+pub use command::{Change, EntryCommand};
 pub use derived::{Derived, WORDS_A_MINUTE, word_count};
-pub use error::Error;
-pub use event::Event;
-pub use value::{Draft, EntryBody, Hours, Language, Patch};
+pub use error::EntryError;
+pub use event::EntryEvent;
+pub use value::{Draft, EntryBody, Hours, Patch};

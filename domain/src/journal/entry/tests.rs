@@ -68,8 +68,8 @@ fn evening() -> EntryBody {
     valid(draft("The evening was long and I got tired."))
 }
 
-fn written() -> Event {
-    Event::EntryWritten {
+fn written() -> EntryEvent {
+    EntryEvent::EntryWritten {
         entry_id: ENTRY,
         account_id: OWNER,
         written_at: at(0),
@@ -78,8 +78,8 @@ fn written() -> Event {
     }
 }
 
-fn revised() -> Event {
-    Event::EntryRevised {
+fn revised() -> EntryEvent {
+    EntryEvent::EntryRevised {
         revision: 2,
         revised_at: at(1),
         derived: Derived::of(&evening()).into(),
@@ -87,23 +87,23 @@ fn revised() -> Event {
     }
 }
 
-fn deleted() -> Event {
-    Event::EntryDeleted {
+fn deleted() -> EntryEvent {
+    EntryEvent::EntryDeleted {
         deleted_at: at(2),
         restorable_until: at(32),
     }
 }
 
-fn restored() -> Event {
-    Event::EntryRestored { restored_at: at(3) }
+fn restored() -> EntryEvent {
+    EntryEvent::EntryRestored { restored_at: at(3) }
 }
 
-fn erased() -> Event {
-    Event::EntryErased { erased_at: at(40) }
+fn erased() -> EntryEvent {
+    EntryEvent::EntryErased { erased_at: at(40) }
 }
 
-fn write(account_id: AccountId) -> Command {
-    Command::Write {
+fn write(account_id: AccountId) -> EntryCommand {
+    EntryCommand::Write {
         entry_id: ENTRY,
         account_id,
         body: Box::new(morning()),
@@ -111,8 +111,8 @@ fn write(account_id: AccountId) -> Command {
     }
 }
 
-fn revise(account_id: AccountId, change: Change) -> Command {
-    Command::Revise {
+fn revise(account_id: AccountId, change: Change) -> EntryCommand {
+    EntryCommand::Revise {
         account_id,
         expected: None,
         change,
@@ -121,31 +121,31 @@ fn revise(account_id: AccountId, change: Change) -> Command {
     }
 }
 
-fn replace(account_id: AccountId, body: EntryBody) -> Command {
+fn replace(account_id: AccountId, body: EntryBody) -> EntryCommand {
     revise(account_id, Change::Replace(Box::new(body)))
 }
 
-fn merge(patch: Value) -> Result<Command, serde_json::Error> {
+fn merge(patch: Value) -> Result<EntryCommand, serde_json::Error> {
     let patch: Patch = serde_json::from_value(patch)?;
     Ok(revise(OWNER, Change::Merge(Box::new(patch))))
 }
 
-fn delete(account_id: AccountId) -> Command {
-    Command::Delete {
+fn delete(account_id: AccountId) -> EntryCommand {
+    EntryCommand::Delete {
         account_id,
         expected: None,
         now: at(2),
     }
 }
 
-fn restore(account_id: AccountId, day: i64) -> Command {
-    Command::Restore {
+fn restore(account_id: AccountId, day: i64) -> EntryCommand {
+    EntryCommand::Restore {
         account_id,
         now: at(day),
     }
 }
 
-fn given(events: Vec<Event>) -> Entry {
+fn given(events: Vec<EntryEvent>) -> Entry {
     let mut entry = Entry::default();
     for event in events {
         entry.apply(event);
@@ -201,7 +201,7 @@ fn an_entry_is_written_once() {
     framework()
         .given(vec![written()])
         .when(write(OWNER))
-        .then_expect_error(Error::AlreadyWritten);
+        .then_expect_error(EntryError::AlreadyWritten);
 }
 
 #[test]
@@ -458,7 +458,7 @@ fn a_patch_changes_only_the_fields_it_names() -> Result<(), serde_json::Error> {
         tags: vec!["work".to_owned()],
         ..draft("A day like any other.")
     });
-    let written = Event::EntryWritten {
+    let written = EntryEvent::EntryWritten {
         entry_id: ENTRY,
         account_id: OWNER,
         written_at: at(0),
@@ -471,7 +471,7 @@ fn a_patch_changes_only_the_fields_it_names() -> Result<(), serde_json::Error> {
     framework()
         .given(vec![written])
         .when(merge(json!({"title": null, "mood_rating": 6}))?)
-        .then_expect_events(vec![Event::EntryRevised {
+        .then_expect_events(vec![EntryEvent::EntryRevised {
             revision: 2,
             revised_at: at(1),
             derived: Derived::of(&after).into(),
@@ -513,10 +513,10 @@ fn a_patch_with_an_unknown_field_is_not_read() {
 fn a_patch_leaves_a_date_that_a_change_of_zone_put_into_tomorrow() -> Result<(), serde_json::Error>
 {
     let yesterday = today().pred_opt().unwrap_or_default();
-    let Command::Revise { change, now, .. } = merge(json!({"mood_rating": 5}))? else {
+    let EntryCommand::Revise { change, now, .. } = merge(json!({"mood_rating": 5}))? else {
         panic!("a patch revises");
     };
-    let decided = given(vec![written()]).decide(&Command::Revise {
+    let decided = given(vec![written()]).decide(&EntryCommand::Revise {
         account_id: OWNER,
         expected: None,
         change,
@@ -525,14 +525,14 @@ fn a_patch_leaves_a_date_that_a_change_of_zone_put_into_tomorrow() -> Result<(),
     });
     assert!(matches!(
         decided.as_deref(),
-        Ok([Event::EntryRevised { .. }])
+        Ok([EntryEvent::EntryRevised { .. }])
     ));
     Ok(())
 }
 
 #[test]
 fn a_change_based_on_an_older_revision_is_stale() {
-    let stale = |expected| Command::Revise {
+    let stale = |expected| EntryCommand::Revise {
         account_id: OWNER,
         expected,
         change: Change::Replace(Box::new(morning())),
@@ -540,7 +540,7 @@ fn a_change_based_on_an_older_revision_is_stale() {
         now: at(4),
     };
     let entry = given(vec![written(), revised()]);
-    assert_eq!(entry.decide(&stale(Some(1))), Err(Error::Stale));
+    assert_eq!(entry.decide(&stale(Some(1))), Err(EntryError::Stale));
     assert!(
         entry
             .decide(&stale(Some(2)))
@@ -552,12 +552,12 @@ fn a_change_based_on_an_older_revision_is_stale() {
             .is_ok_and(|events| events.len() == 1)
     );
     assert_eq!(
-        entry.decide(&Command::Delete {
+        entry.decide(&EntryCommand::Delete {
             account_id: OWNER,
             expected: Some(1),
             now: at(4)
         }),
-        Err(Error::Stale)
+        Err(EntryError::Stale)
     );
 }
 
@@ -576,7 +576,7 @@ fn another_members_entry_is_not_found_whatever_is_asked() {
             framework()
                 .given(events.clone())
                 .when(command)
-                .then_expect_error(Error::NotFound);
+                .then_expect_error(EntryError::NotFound);
         }
     }
 }
@@ -587,12 +587,12 @@ fn an_entry_nobody_wrote_is_not_found() {
         replace(OWNER, evening()),
         delete(OWNER),
         restore(OWNER, 3),
-        Command::Erase { now: at(1) },
+        EntryCommand::Erase { now: at(1) },
     ] {
         framework()
             .given_no_previous_events()
             .when(command)
-            .then_expect_error(Error::NotFound);
+            .then_expect_error(EntryError::NotFound);
     }
 }
 
@@ -609,13 +609,13 @@ fn a_deleted_entry_can_be_restored_for_thirty_days() {
     framework()
         .given(vec![written(), deleted()])
         .when(restore(OWNER, 31))
-        .then_expect_events(vec![Event::EntryRestored {
+        .then_expect_events(vec![EntryEvent::EntryRestored {
             restored_at: at(31),
         }]);
     framework()
         .given(vec![written(), deleted()])
         .when(restore(OWNER, 32))
-        .then_expect_error(Error::NotFound);
+        .then_expect_error(EntryError::NotFound);
     assert_eq!(
         given(vec![written(), revised(), deleted(), restored()]),
         given(vec![written(), revised()])
@@ -627,7 +627,7 @@ fn a_deleted_entry_cannot_be_revised() {
     framework()
         .given(vec![written(), deleted()])
         .when(replace(OWNER, evening()))
-        .then_expect_error(Error::NotFound);
+        .then_expect_error(EntryError::NotFound);
     assert_eq!(
         given(vec![written(), deleted()]).status(),
         Status::Deleted {
@@ -653,7 +653,7 @@ fn an_erased_entry_has_no_words_but_still_a_subject() {
     for events in [vec![written()], vec![written(), deleted()]] {
         framework()
             .given(events.clone())
-            .when(Command::Erase { now: at(40) })
+            .when(EntryCommand::Erase { now: at(40) })
             .then_expect_events(vec![erased()]);
         let entry = given([events, vec![erased()]].concat());
         assert_eq!(entry.status(), Status::Erased);
@@ -663,12 +663,12 @@ fn an_erased_entry_has_no_words_but_still_a_subject() {
     }
     framework()
         .given(vec![written(), erased()])
-        .when(Command::Erase { now: at(41) })
+        .when(EntryCommand::Erase { now: at(41) })
         .then_expect_events(vec![]);
     framework()
         .given(vec![written(), erased()])
         .when(restore(OWNER, 3))
-        .then_expect_error(Error::NotFound);
+        .then_expect_error(EntryError::NotFound);
 }
 
 #[test]
@@ -681,7 +681,7 @@ fn only_the_erasure_may_follow_when_the_subject_is_being_erased() {
 
 #[test]
 fn an_entry_whose_key_is_gone_loads_and_is_not_found() {
-    let event = Event::EntryWritten {
+    let event = EntryEvent::EntryWritten {
         entry_id: ENTRY,
         account_id: OWNER,
         written_at: at(0),
@@ -693,10 +693,10 @@ fn an_entry_whose_key_is_gone_loads_and_is_not_found() {
     assert_eq!(entry.derived(), None);
     assert_eq!(
         entry.decide(&replace(OWNER, evening())),
-        Err(Error::NotFound)
+        Err(EntryError::NotFound)
     );
     assert_eq!(
-        entry.decide(&Command::Erase { now: at(40) }),
+        entry.decide(&EntryCommand::Erase { now: at(40) }),
         Ok(vec![erased()])
     );
 }
@@ -704,13 +704,13 @@ fn an_entry_whose_key_is_gone_loads_and_is_not_found() {
 #[test]
 fn events_survive_the_round_trip_under_their_listed_names() -> Result<(), serde_json::Error> {
     let events = [written(), revised(), deleted(), restored(), erased()];
-    assert_eq!(events.len(), Event::TYPES.len());
-    for (event, (name, version)) in events.into_iter().zip(Event::TYPES) {
+    assert_eq!(events.len(), EntryEvent::TYPES.len());
+    for (event, (name, version)) in events.into_iter().zip(EntryEvent::TYPES) {
         let value = serde_json::to_value(&event)?;
         assert_eq!(value["type"], *name);
         assert_eq!(event.event_type(), *name);
         assert_eq!(event.event_version(), version.to_string());
-        assert_eq!(serde_json::from_value::<Event>(value)?, event);
+        assert_eq!(serde_json::from_value::<EntryEvent>(value)?, event);
     }
     Ok(())
 }
@@ -774,7 +774,7 @@ fn support_looks_at_all_the_member_wrote_and_is_in_no_event() -> Result<(), serd
     };
     assert_eq!(support_for(&morning()), None);
 
-    let command = Command::Write {
+    let command = EntryCommand::Write {
         entry_id: ENTRY,
         account_id: OWNER,
         body: Box::new(body),
@@ -789,10 +789,10 @@ fn support_looks_at_all_the_member_wrote_and_is_in_no_event() -> Result<(), serd
 #[test]
 fn every_rejection_has_a_code_of_the_journal() {
     for error in [
-        Error::NotFound,
-        Error::AlreadyWritten,
-        Error::Stale,
-        Error::Invalid(Vec::new()),
+        EntryError::NotFound,
+        EntryError::AlreadyWritten,
+        EntryError::Stale,
+        EntryError::Invalid(Vec::new()),
     ] {
         assert!(error.code().starts_with("journal."));
     }
@@ -834,11 +834,11 @@ proptest! {
         let body = EntryBody::try_new(draft, today());
         prop_assert!(body.is_ok(), "{:?}", body.err());
         let body = body.unwrap_or_else(|_| morning());
-        let command = Command::Write { entry_id: ENTRY, account_id: OWNER, body: Box::new(body.clone()), now: at(0) };
+        let command = EntryCommand::Write { entry_id: ENTRY, account_id: OWNER, body: Box::new(body.clone()), now: at(0) };
         let events = Entry::default().decide(&command);
         prop_assert!(events.is_ok());
         let stored = serde_json::to_string(&events.unwrap_or_default()).unwrap_or_default();
-        let loaded: Vec<Event> = serde_json::from_str(&stored).unwrap_or_default();
+        let loaded: Vec<EntryEvent> = serde_json::from_str(&stored).unwrap_or_default();
         let entry = given(loaded);
         prop_assert_eq!(entry.body(), Some(&body));
     }

@@ -7,6 +7,7 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use unicode_normalization::UnicodeNormalization;
 
+use crate::language::Language;
 use crate::rejection::Violation;
 
 const TITLE_MAX: usize = 200;
@@ -19,44 +20,6 @@ const SCREEN_TIME_MINS: (i64, i64) = (0, 1_440);
 const STRESS_TRIGGERS_MAX: usize = 500;
 const DAILY_SCHEDULE_MAX: usize = 1_000;
 const FIRST_YEAR: i32 = 1_900;
-
-/// A language the house speaks.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum Language {
-    /// English.
-    #[default]
-    En,
-    /// Spanish.
-    Es,
-    /// Hindi.
-    Hi,
-}
-
-impl Language {
-    /// Every language.
-    pub const ALL: [Self; 3] = [Self::En, Self::Es, Self::Hi];
-
-    /// The language with this ISO 639-1 code.
-    pub fn parse(code: &str) -> Result<Self, Violation> {
-        Self::ALL
-            .into_iter()
-            .find(|language| language.code() == code)
-            .ok_or_else(|| Violation::new("unknown_language", "The language is one of en, es, hi."))
-    }
-
-    /// Its ISO 639-1 code.
-    #[must_use]
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::En => "en",
-            Self::Es => "es",
-            Self::Hi => "hi",
-        }
-    }
-}
 
 /// Hours of a day, 0 to 24, to the hundredth: a JSON number outside, whole hundredths inside, so that
 /// equal hours are equal.

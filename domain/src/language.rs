@@ -1,6 +1,8 @@
-//! The languages that banks and recommendations are written in.
+//! The languages the house speaks, and texts in all of them.
 
 use serde::{Deserialize, Serialize};
+
+use crate::rejection::Violation;
 
 /// A language that every text is written in, by its ISO 639-1 code.
 #[derive(
@@ -20,6 +22,14 @@ pub enum Language {
 impl Language {
     /// Every language.
     pub const ALL: [Self; 3] = [Self::En, Self::Es, Self::Hi];
+
+    /// The language with this ISO 639-1 code.
+    pub fn parse(code: &str) -> Result<Self, Violation> {
+        Self::ALL
+            .into_iter()
+            .find(|language| language.code() == code)
+            .ok_or_else(|| Violation::new("unknown_language", "The language is one of en, es, hi."))
+    }
 
     /// The ISO 639-1 code.
     #[must_use]

@@ -1,0 +1,668 @@
+//! The runner: one reader a node feeds every projection that the node owns, exactly once.
+//!
+//! A node owns a generation through a lease in its row. Each round reads the head, then a page for every
+//! distinct checkpoint among the owned generations, decodes it once and lets each of them fold it; rows
+//! and checkpoint are one transaction, and the checkpoint moves by compare-and-set on position and epoch,
+//! so a node that lost its lease writes nothing. Live generations and those being built run in two tasks,
+//! so that a rebuild never holds up what is live.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use cqrs_es::persist::EventUpcaster;
+use event_log::database::{Database, Engine, is_unavailable};
+use event_log::keys::Keys;
+use event_log::reader::{Head, ReadError, Reader};
+use futures::StreamExt;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::fact::{Fact, read_page};
+use crate::generations::{Advance, Generation, Generations};
+use crate::progress::{Progress, Reached};
+use crate::projection::{Projection, ProjectionError, Writer};
+use crate::tables::{ReadModels, Tables};
+
+/// Most events of a page.
+pub const PAGE: i64 = 1_000;
+/// How often the log and the generations are looked at without being woken.
+const POLL: Duration = Duration::from_millis(100);
+/// How often leases are renewed.
+const HEARTBEAT: Duration = Duration::from_millis(1_000);
+/// How often a checkpoint over events without rows is saved at most.
+const SAVE: Duration = Duration::from_millis(250);
+/// How often remote checkpoints are looked at while somebody waits for one.
+const POLL_FOR_WAITERS: Duration = Duration::from_millis(5);
+/// How often they are looked at otherwise.
+const POLL_FOR_NOBODY: Duration = Duration::from_millis(250);
+/// Tries of one event before its projection stops.
+const ATTEMPTS: i64 = 5;
+/// Transactions of one page that run at the same time on Postgres.
+const PARALLEL: usize = 4;
+
+/// Tells the time.
+pub type Now = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
+
+/// What the projector works with.
+#[derive(Clone)]
+pub struct Parts {
+    /// The read home.
+    pub read: Database,
+    /// Reads the log.
+    pub reader: Reader,
+    /// Opens events.
+    pub keys: Arc<Keys>,
+    /// Old event shapes to new.
+    pub upcasters: Arc<Vec<Box<dyn EventUpcaster>>>,
+    /// What to run.
+    pub projections: Vec<Arc<dyn Projection>>,
+    /// This node.
+    pub node: Uuid,
+    /// The time.
+    pub now: Now,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts")
+            .field("node", &self.node)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Runs the projections of one node.
+#[derive(Debug, Clone)]
+pub struct Projector {
+    parts: Parts,
+    generations: Generations,
+    progress: Arc<Progress>,
+    models: Arc<ReadModels>,
+}
+
+/// Which generations a task looks after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    /// Live ones, and old ones that follow for a rollback.
+    Following,
+    /// Those being built.
+    Building,
+}
+
+impl Which {
+    fn takes(self, generation: &Generation) -> bool {
+        (generation.state == "building") == (self == Self::Building)
+    }
+}
+
+/// A generation this node owns.
+struct Owned {
+    projection: Arc<dyn Projection>,
+    generation: i64,
+    epoch: i64,
+    tables: Tables,
+    /// Everything up to here is folded.
+    position: i64,
+    /// What the row says.
+    saved: i64,
+    saved_at: Instant,
+    /// Failures of the page at `position`.
+    attempts: i64,
+    /// After a failure pages are one event long up to here, to find the culprit.
+    careful_until: i64,
+    not_before: Instant,
+}
+
+impl Owned {
+    fn limit(&self) -> i64 {
+        if self.position < self.careful_until {
+            1
+        } else {
+            PAGE
+        }
+    }
+}
+
+/// What became of one page in one generation.
+enum Outcome {
+    Done,
+    /// The lease is lost or the database is away: take it anew and read the checkpoint.
+    Lost,
+    Failed(ProjectionError),
+}
+
+impl Projector {
+    /// A projector that does nothing yet.
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            generations: Generations::new(parts.read.clone()),
+            progress: Arc::default(),
+            models: Arc::new(ReadModels::new(parts.read.clone(), Arc::clone(&parts.keys))),
+            parts,
+        }
+    }
+
+    /// How far the live generations are.
+    pub fn progress(&self) -> &Arc<Progress> {
+        &self.progress
+    }
+
+    /// What queries read.
+    pub fn models(&self) -> &Arc<ReadModels> {
+        &self.models
+    }
+
+    /// The generations' rows.
+    pub fn generations(&self) -> &Generations {
+        &self.generations
+    }
+
+    /// The projections it runs.
+    pub fn projections(&self) -> &[Arc<dyn Projection>] {
+        &self.parts.projections
+    }
+
+    /// Starts building what is missing: a projection without a live generation of its version, or whose
+    /// checkpoint belongs to another log than this one.
+    pub async fn prepare(&self) -> Result<(), ReadError> {
+        let head = self.parts.reader.head().await?;
+        let present = self.generations.list().await?;
+        for projection in &self.parts.projections {
+            let live = present.iter().find(|row| {
+                row.projection == projection.name()
+                    && row.version == projection.version()
+                    && row.state == "live"
+            });
+            let sound = match live {
+                Some(row) => self.belongs(row, head).await?,
+                None => false,
+            };
+            if !sound {
+                self.rebuild(projection.as_ref(), head).await?;
+            }
+        }
+        self.look(&self.generations.list().await?);
+        Ok(())
+    }
+
+    /// A checkpoint belongs to this log when the log has the same event at its position.
+    async fn belongs(&self, row: &Generation, head: Head) -> Result<bool, ReadError> {
+        if row.log_id != head.log_id || row.position > head.position {
+            return Ok(false);
+        }
+        if row.position == 0 {
+            return Ok(true);
+        }
+        Ok(self.parts.reader.event_at(row.position).await? == row.event_id)
+    }
+
+    /// Starts a new generation beside the live one; a node that runs builds it. `None` when one is being
+    /// built already.
+    pub async fn rebuild(
+        &self,
+        projection: &dyn Projection,
+        head: Head,
+    ) -> Result<Option<i64>, sqlx::Error> {
+        self.generations
+            .add(projection, head, (self.parts.now)())
+            .await
+    }
+
+    /// True when every projection has a live generation of its version.
+    pub fn is_live(&self) -> bool {
+        let live = self.progress.now();
+        self.parts
+            .projections
+            .iter()
+            .all(|projection| live.contains_key(projection.name()))
+    }
+
+    /// Runs until `stop`, woken by `committed`; then gives all leases up.
+    pub async fn run(&self, committed: watch::Receiver<i64>, stop: CancellationToken) {
+        tokio::join!(
+            self.follow(Which::Following, committed.clone(), &stop),
+            self.follow(Which::Building, committed, &stop),
+            self.watch(&stop),
+            self.beat(&stop),
+        );
+    }
+
+    /// Builds and follows until every projection is live and none is being built any more.
+    pub async fn run_until_built(&self, committed: watch::Receiver<i64>, stop: CancellationToken) {
+        let done = async {
+            loop {
+                if let Ok(rows) = self.generations.list().await {
+                    let building = rows
+                        .iter()
+                        .any(|row| row.state == "building" && !row.stopped);
+                    self.look(&rows);
+                    if !building && self.is_live() {
+                        break;
+                    }
+                }
+                tokio::time::sleep(POLL).await;
+            }
+            stop.cancel();
+        };
+        tokio::join!(self.run(committed, stop.clone()), done);
+    }
+
+    async fn beat(&self, stop: &CancellationToken) {
+        while !paused(HEARTBEAT, stop).await {
+            if let Err(error) = self.generations.renew(self.parts.node).await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "leases cannot be renewed"
+                );
+            }
+        }
+    }
+
+    /// Keeps an eye on what other nodes and the operator do to the generations.
+    async fn watch(&self, stop: &CancellationToken) {
+        while !stop.is_cancelled() {
+            if let Ok(rows) = self.generations.list().await {
+                self.look(&rows);
+            }
+            if self.progress.somebody_waits() {
+                paused(POLL_FOR_WAITERS, stop).await;
+            } else {
+                tokio::select! {
+                    _ = paused(POLL_FOR_NOBODY, stop) => {}
+                    () = self.progress.asked() => {}
+                }
+            }
+        }
+    }
+
+    fn look(&self, rows: &[Generation]) {
+        let mut live = Vec::new();
+        for projection in &self.parts.projections {
+            let row = rows.iter().find(|row| {
+                row.projection == projection.name()
+                    && row.version == projection.version()
+                    && row.state == "live"
+            });
+            if let Some(row) = row {
+                live.push((Arc::clone(projection), row.generation));
+                self.progress.reached(
+                    projection.name(),
+                    Reached {
+                        generation: row.generation,
+                        position: row.position,
+                        stopped: row.stopped,
+                    },
+                );
+            }
+        }
+        self.models.set_live(&live);
+    }
+
+    async fn follow(
+        &self,
+        which: Which,
+        mut committed: watch::Receiver<i64>,
+        stop: &CancellationToken,
+    ) {
+        let mut owned: Vec<Owned> = Vec::new();
+        let mut looked: Option<Instant> = None;
+        while !stop.is_cancelled() {
+            committed.mark_unchanged();
+            if looked.is_none_or(|at| at.elapsed() >= POLL_FOR_NOBODY) {
+                if let Err(error) = self.assign(which, &mut owned).await {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "generations cannot be read"
+                    );
+                }
+                looked = Some(Instant::now());
+            }
+            let busy = match self.round(which, &mut owned).await {
+                Ok(busy) => busy,
+                Err(error) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the projections wait for the database"
+                    );
+                    false
+                }
+            };
+            if !busy {
+                tokio::select! {
+                    _ = paused(POLL, stop) => {}
+                    changed = committed.changed() => {
+                        if changed.is_err() {
+                            paused(POLL, stop).await;
+                        }
+                    }
+                }
+            }
+        }
+        for owned in owned {
+            let (name, generation) = (owned.projection.name(), owned.generation);
+            let saved = self.save(&owned, true).await;
+            let released = self
+                .generations
+                .release(name, generation, self.parts.node)
+                .await;
+            if let Err(error) = saved.and(released) {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    projection = name,
+                    "a lease cannot be given up"
+                );
+            }
+        }
+    }
+
+    /// Takes what is free, drops what is gone.
+    async fn assign(&self, which: Which, owned: &mut Vec<Owned>) -> Result<(), sqlx::Error> {
+        let rows = self.generations.list().await?;
+        owned.retain(|mine| {
+            rows.iter().any(|row| {
+                row.projection == mine.projection.name()
+                    && row.generation == mine.generation
+                    && row.owner == Some(self.parts.node)
+                    && row.epoch == mine.epoch
+                    && which.takes(row)
+            })
+        });
+        for row in rows.iter().filter(|row| which.takes(row) && !row.stopped) {
+            let Some(projection) = self.parts.projections.iter().find(|projection| {
+                projection.name() == row.projection && projection.version() == row.version
+            }) else {
+                continue;
+            };
+            let mine = |owned: &Owned| {
+                owned.generation == row.generation && owned.projection.name() == row.projection
+            };
+            if owned.iter().any(mine) {
+                continue;
+            }
+            let taken = self
+                .generations
+                .take(&row.projection, row.generation, self.parts.node)
+                .await?;
+            if let Some(lease) = taken {
+                owned.push(Owned {
+                    projection: Arc::clone(projection),
+                    generation: row.generation,
+                    epoch: lease.epoch,
+                    tables: Tables::of(
+                        self.parts.read.engine(),
+                        [(projection.as_ref(), row.generation)],
+                    ),
+                    position: lease.position,
+                    saved: lease.position,
+                    saved_at: Instant::now(),
+                    attempts: 0,
+                    careful_until: 0,
+                    not_before: Instant::now(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// One page for every distinct checkpoint, the furthest first. True when there is more to do now.
+    async fn round(&self, which: Which, owned: &mut Vec<Owned>) -> Result<bool, ReadError> {
+        if owned.is_empty() {
+            return Ok(false);
+        }
+        let head = self.parts.reader.head().await?;
+        let now = Instant::now();
+        let mut clusters: BTreeMap<(i64, i64), Vec<Owned>> = BTreeMap::new();
+        let mut idle = Vec::new();
+        for mine in owned.drain(..) {
+            if mine.position < head.position && mine.not_before <= now {
+                clusters
+                    .entry((mine.position, mine.limit()))
+                    .or_default()
+                    .push(mine);
+            } else {
+                idle.push(mine);
+            }
+        }
+        let mut busy = false;
+        let mut failed = None;
+        while let Some(((position, limit), cluster)) = clusters.pop_last() {
+            if failed.is_some() {
+                owned.extend(cluster);
+                continue;
+            }
+            match self.page(position, head, limit).await {
+                Ok(page) => {
+                    let followed = self.fan_out(cluster, &page).await;
+                    busy |= followed.iter().any(|mine| mine.position < head.position);
+                    owned.extend(followed);
+                }
+                Err(error) => {
+                    owned.extend(cluster);
+                    failed = Some(error);
+                }
+            }
+        }
+        for mut mine in idle {
+            if mine.saved < mine.position && self.save(&mine, false).await? {
+                mine.saved = mine.position;
+                mine.saved_at = Instant::now();
+            }
+            if which == Which::Building && mine.position >= head.position {
+                self.cut_over(mine, owned).await?;
+            } else {
+                owned.push(mine);
+            }
+        }
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(busy),
+        }
+    }
+
+    async fn page(&self, after: i64, head: Head, limit: i64) -> Result<Vec<Fact>, ReadError> {
+        let page = self.parts.reader.page(after, head.position, limit).await?;
+        read_page(&self.parts.keys, &self.parts.upcasters, page).await
+    }
+
+    async fn fan_out(&self, cluster: Vec<Owned>, page: &[Fact]) -> Vec<Owned> {
+        let parallel = match self.parts.read.engine() {
+            Engine::Postgres => PARALLEL,
+            Engine::Sqlite => 1,
+        };
+        futures::stream::iter(cluster)
+            .map(|mine| self.settle(mine, page))
+            .buffer_unordered(parallel)
+            .filter_map(futures::future::ready)
+            .collect()
+            .await
+    }
+
+    /// Folds a page into one generation; `None` when the generation is not this node's any more.
+    async fn settle(&self, mut mine: Owned, page: &[Fact]) -> Option<Owned> {
+        let name = mine.projection.name();
+        match self.fold(&mut mine, page).await {
+            Outcome::Done => {
+                mine.attempts = 0;
+                self.progress.moved(name, mine.generation, mine.position);
+                Some(mine)
+            }
+            Outcome::Lost => None,
+            Outcome::Failed(error) => self.failed(mine, page, &error).await,
+        }
+    }
+
+    async fn fold(&self, mine: &mut Owned, page: &[Fact]) -> Outcome {
+        let Some(last) = page.last() else {
+            return Outcome::Done;
+        };
+        let handled: Vec<&Fact> = page
+            .iter()
+            .filter(|fact| {
+                mine.projection
+                    .handles(&fact.recorded.aggregate_type, &fact.recorded.event_type)
+            })
+            .collect();
+        let unreadable = handled.iter().find_map(|fact| match &fact.event {
+            Ok(_) => None,
+            Err(source) => Some(ProjectionError::Unreadable {
+                position: fact.recorded.position,
+                source: Arc::clone(source),
+            }),
+        });
+        if let Some(error) = unreadable {
+            return Outcome::Failed(error);
+        }
+        let mut writer = Writer::new(&self.parts.read, &mine.tables);
+        if !handled.is_empty() {
+            if let Err(error) = mine.projection.project(&handled, &mut writer).await {
+                return match error {
+                    ProjectionError::Database(cause) if is_unavailable(&cause) => Outcome::Lost,
+                    error => Outcome::Failed(error),
+                };
+            }
+        }
+        let to = last.recorded.position;
+        let advance = Advance {
+            projection: mine.projection.name(),
+            generation: mine.generation,
+            epoch: mine.epoch,
+            from: mine.saved,
+            to,
+            event_id: last.recorded.event_id,
+            now: (self.parts.now)(),
+        };
+        let moved = match writer.into_transaction() {
+            Some(mut transaction) => {
+                match self.generations.advance_in(&mut transaction, advance).await {
+                    Ok(true) => transaction.commit().await.map(|()| true),
+                    other => other,
+                }
+            }
+            None if mine.saved_at.elapsed() < SAVE => {
+                mine.position = to;
+                return Outcome::Done;
+            }
+            None => self.generations.advance(advance).await,
+        };
+        match moved {
+            Ok(true) => {
+                mine.position = to;
+                mine.saved = to;
+                mine.saved_at = Instant::now();
+                Outcome::Done
+            }
+            Ok(false) => Outcome::Lost,
+            Err(error) if is_unavailable(&error) => Outcome::Lost,
+            Err(error) => Outcome::Failed(error.into()),
+        }
+    }
+
+    /// Backs off, looks for the culprit event by event, and stops after too many tries of it.
+    async fn failed(
+        &self,
+        mut mine: Owned,
+        page: &[Fact],
+        error: &ProjectionError,
+    ) -> Option<Owned> {
+        let (name, generation) = (mine.projection.name(), mine.generation);
+        let culprit = match error {
+            ProjectionError::Unreadable { position, .. } => Some(*position),
+            _ if page.len() == 1 => page.first().map(|fact| fact.recorded.position),
+            _ => None,
+        };
+        mine.attempts += 1;
+        let stopped = mine.attempts >= ATTEMPTS && page.len() <= 1;
+        if page.len() > 1 {
+            mine.careful_until = page.last().map_or(0, |fact| fact.recorded.position);
+            mine.attempts = 0;
+        }
+        tracing::error!(
+            error = error as &dyn std::error::Error,
+            projection = name,
+            generation,
+            position = mine.position,
+            attempts = mine.attempts,
+            stopped,
+            "a page cannot be projected"
+        );
+        let noted = self
+            .generations
+            .fail(
+                name,
+                generation,
+                mine.epoch,
+                mine.attempts,
+                &error.to_string(),
+                culprit,
+                stopped,
+                (self.parts.now)(),
+            )
+            .await;
+        if stopped {
+            return None;
+        }
+        if noted.is_err() {
+            return None;
+        }
+        let wait = u64::try_from(mine.attempts)
+            .unwrap_or_default()
+            .saturating_mul(100);
+        mine.not_before = Instant::now() + Duration::from_millis(wait);
+        Some(mine)
+    }
+
+    /// Saves a checkpoint that ran ahead of its row over events without rows. True when the row says so.
+    async fn save(&self, mine: &Owned, at_once: bool) -> Result<bool, sqlx::Error> {
+        if mine.saved >= mine.position || (!at_once && mine.saved_at.elapsed() < SAVE) {
+            return Ok(false);
+        }
+        let Some(event_id) = self.parts.reader.event_at(mine.position).await? else {
+            return Ok(false);
+        };
+        self.generations
+            .advance(Advance {
+                projection: mine.projection.name(),
+                generation: mine.generation,
+                epoch: mine.epoch,
+                from: mine.saved,
+                to: mine.position,
+                event_id,
+                now: (self.parts.now)(),
+            })
+            .await
+    }
+
+    /// Makes a built generation live once it is as far as the one it replaces.
+    async fn cut_over(&self, mut mine: Owned, owned: &mut Vec<Owned>) -> Result<(), sqlx::Error> {
+        if mine.saved < mine.position {
+            if !self.save(&mine, true).await? {
+                return Ok(());
+            }
+            mine.saved = mine.position;
+        }
+        let (name, version) = (mine.projection.name(), mine.projection.version());
+        let live = self
+            .generations
+            .cut_over(name, version, mine.generation, (self.parts.now)())
+            .await?;
+        if live {
+            tracing::info!(
+                projection = name,
+                generation = mine.generation,
+                position = mine.position,
+                "a generation is live"
+            );
+            self.look(&self.generations.list().await?);
+        } else {
+            owned.push(mine);
+        }
+        Ok(())
+    }
+}
+
+/// Sleeps; true when stopped meanwhile.
+async fn paused(time: Duration, stop: &CancellationToken) -> bool {
+    tokio::time::timeout(time, stop.cancelled()).await.is_ok()
+}

@@ -1,0 +1,407 @@
+//! Executing a command: stripe lock, command id, load, decide, append, retry, wait for read models.
+
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use cqrs_es::DomainEvent;
+use domain::{Aggregate, Rejection};
+use event_log::append::{AppendError, Verdict};
+use event_log::command_ids::{Outcome, Remember};
+use event_log::log::{Decided, Known, Loaded, LogError};
+use event_log::{EventLog, Metadata};
+use lru::LruCache;
+use projections::projection::Projection;
+use projections::projector::Projector;
+use rand::RngExt;
+use uuid::Uuid;
+
+use crate::clock::{Clock, Ids};
+
+/// Locks that keep a process's own commands for one aggregate from conflicting with each other.
+const STRIPES: usize = 1_024;
+/// Longest wait for a stripe: what is ahead of it is many commands for the same aggregate.
+const STRIPE_WAIT: Duration = Duration::from_secs(5);
+/// Tries against other processes before giving up.
+const TRIES: u32 = 12;
+/// Aggregates of one kind kept in memory.
+const CACHED: NonZeroUsize = NonZeroUsize::new(2_048).unwrap();
+/// Longest stream whose state is kept in memory.
+const CACHED_EVENTS: i64 = 10_000;
+/// Longest wait for read models after a command.
+const READ_MODELS_WAIT: Duration = Duration::from_secs(1);
+
+/// What comes with a command.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Who and why.
+    pub metadata: Metadata,
+    /// The command id, where one was given.
+    pub remember: Option<Remember>,
+    /// Do not wait for read models.
+    pub respond_async: bool,
+}
+
+impl Request {
+    /// A command of the installation itself: nobody waits for its read models.
+    pub fn system(metadata: Metadata) -> Self {
+        Self {
+            metadata,
+            remember: None,
+            respond_async: true,
+        }
+    }
+}
+
+/// A command that was carried out, now or before.
+#[derive(Debug, Clone)]
+pub struct Done<A> {
+    /// The state afterwards.
+    pub state: A,
+    /// Sequence of the stream afterwards.
+    pub sequence: i64,
+    /// Position of its last event; `None` when nothing changed.
+    pub position: Option<i64>,
+    /// Set when the same command id was carried out before: the first outcome.
+    pub repeated: Option<Outcome>,
+}
+
+/// Why a command was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError<E: Rejection> {
+    /// The domain says no.
+    #[error(transparent)]
+    Rejected(E),
+    /// The command id was used for another request.
+    #[error("this command id was used for another request")]
+    OtherRequest,
+    /// The same command id is being carried out right now.
+    #[error("a command of this id is being carried out")]
+    InFlight,
+    /// The data subject is being or has been erased.
+    #[error("the subject of this stream is being erased")]
+    SubjectErased,
+    /// Too much is waiting; nothing was written.
+    #[error("too many commands are waiting")]
+    Busy,
+    /// Whether the command was written is unknown; it is safe to repeat it with its command id.
+    #[error("whether the command was written is unknown")]
+    Unknown,
+    /// Something inside failed.
+    #[error("the command failed")]
+    Internal(#[source] LogError),
+}
+
+impl<E: Rejection> From<LogError> for CommandError<E> {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::Append(AppendError::QueueFull | AppendError::Closed) => Self::Busy,
+            LogError::Append(AppendError::Unknown) => Self::Unknown,
+            error => Self::Internal(error),
+        }
+    }
+}
+
+/// What every kind of aggregate shares.
+#[derive(Debug)]
+pub struct Bus {
+    /// The log.
+    pub log: Arc<EventLog>,
+    /// The time.
+    pub clock: Clock,
+    /// Fresh ids.
+    pub ids: Ids,
+    /// For waiting for read models.
+    pub projector: Projector,
+    in_flight: Mutex<HashSet<String>>,
+}
+
+impl Bus {
+    /// The parts together.
+    pub fn new(log: Arc<EventLog>, clock: Clock, ids: Ids, projector: Projector) -> Self {
+        Self {
+            log,
+            clock,
+            ids,
+            projector,
+            in_flight: Mutex::default(),
+        }
+    }
+}
+
+/// Holds a command id for the time it is being carried out in this process.
+struct InFlight<'a> {
+    bus: &'a Bus,
+    key: String,
+}
+
+impl<'a> InFlight<'a> {
+    fn enter(bus: &'a Bus, remember: &Remember) -> Option<Self> {
+        let key = format!("{}\u{0}{}", remember.scope, remember.key);
+        let mut held = bus.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        held.insert(key.clone()).then_some(Self { bus, key })
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.bus
+            .in_flight
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.key);
+    }
+}
+
+/// Carries out the commands of one kind of aggregate.
+#[derive(Debug)]
+pub struct Commands<A: Aggregate> {
+    bus: Arc<Bus>,
+    stripes: Vec<tokio::sync::Mutex<()>>,
+    cache: Mutex<LruCache<String, Loaded<A>>>,
+    /// The projections that this context's GETs read.
+    read_by: Vec<Arc<dyn Projection>>,
+}
+
+impl<A: Aggregate> Commands<A>
+where
+    A::Command: Sync,
+{
+    /// For an aggregate whose context reads the named projections.
+    pub fn new(bus: &Arc<Bus>, read_by: &[&str]) -> Self {
+        let read_by = bus
+            .projector
+            .projections()
+            .iter()
+            .filter(|projection| read_by.contains(&projection.name()))
+            .cloned()
+            .collect();
+        Self {
+            bus: Arc::clone(bus),
+            stripes: (0..STRIPES)
+                .map(|_| tokio::sync::Mutex::default())
+                .collect(),
+            cache: Mutex::new(LruCache::new(CACHED)),
+            read_by,
+        }
+    }
+
+    /// Carries out one command on the stream `id`.
+    pub async fn execute(
+        &self,
+        id: &str,
+        command: &A::Command,
+        request: &Request,
+    ) -> Result<Done<A>, CommandError<A::Error>> {
+        let _in_flight = match &request.remember {
+            None => None,
+            Some(remember) => {
+                Some(InFlight::enter(&self.bus, remember).ok_or(CommandError::InFlight)?)
+            }
+        };
+        let (done, types) = {
+            let stripe = tokio::time::timeout(STRIPE_WAIT, self.stripe(id).lock());
+            let _stripe = stripe.await.map_err(|_| CommandError::Busy)?;
+            self.carry_out(id, command, request).await?
+        };
+        if let (Some(position), false) = (done.position, request.respond_async) {
+            self.wait(position, &types).await;
+        }
+        Ok(done)
+    }
+
+    /// The state of a stream as the log has it now.
+    pub async fn load(&self, id: &str) -> Result<Loaded<A>, CommandError<A::Error>> {
+        let loaded = self.bus.log.load::<A>(id).await?;
+        self.keep(id, &loaded);
+        Ok(loaded)
+    }
+
+    async fn carry_out(
+        &self,
+        id: &str,
+        command: &A::Command,
+        request: &Request,
+    ) -> Result<(Done<A>, Vec<String>), CommandError<A::Error>> {
+        if let Some(remember) = &request.remember {
+            let now = self.bus.clock.now();
+            match self.bus.log.known(remember, now).await? {
+                None => {}
+                Some(Known::Other) => return Err(CommandError::OtherRequest),
+                Some(Known::Same {
+                    outcome, position, ..
+                }) => {
+                    return Ok((self.again(outcome, position).await?, Vec::new()));
+                }
+            }
+        }
+        for attempt in 0..TRIES {
+            if attempt > 0 {
+                let most = 2_u64.pow(attempt.min(6));
+                let pause = rand::rng().random_range(0..=most);
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+            }
+            let (before, events) = self.decide(id, command, attempt == 0).await?;
+            if events.is_empty() {
+                let Loaded { state, sequence } = before;
+                return Ok((
+                    Done {
+                        state,
+                        sequence,
+                        position: None,
+                        repeated: None,
+                    },
+                    Vec::new(),
+                ));
+            }
+            let types = events.iter().map(DomainEvent::event_type).collect();
+            match self.append(id, &before, events, request).await? {
+                (Verdict::Appended { position, sequence }, state) => {
+                    self.keep(
+                        id,
+                        &Loaded {
+                            state: state.clone(),
+                            sequence,
+                        },
+                    );
+                    let position = Some(position);
+                    return Ok((
+                        Done {
+                            state,
+                            sequence,
+                            position,
+                            repeated: None,
+                        },
+                        types,
+                    ));
+                }
+                (
+                    Verdict::Repeated {
+                        position, outcome, ..
+                    },
+                    _,
+                ) => {
+                    let outcome = serde_json::from_str(&outcome).map_err(LogError::from)?;
+                    return Ok((self.again(outcome, position).await?, Vec::new()));
+                }
+                (Verdict::OtherRequest, _) => return Err(CommandError::OtherRequest),
+                (Verdict::SubjectErased, _) => return Err(CommandError::SubjectErased),
+                (Verdict::ClaimTaken { scope, holder }, _) => {
+                    let rejection = A::claim_taken(&scope, &holder);
+                    return Err(rejection.map_or(CommandError::Busy, CommandError::Rejected));
+                }
+                (Verdict::Conflict, _) => self.forget(id),
+            }
+        }
+        Err(CommandError::Busy)
+    }
+
+    /// Decides from memory where possible. What is refused or empty from memory is decided again from
+    /// the log, which another process may have moved on.
+    async fn decide(
+        &self,
+        id: &str,
+        command: &A::Command,
+        from_memory: bool,
+    ) -> Result<(Loaded<A>, Vec<A::Event>), CommandError<A::Error>> {
+        if let Some(known) = self.remembered(id).filter(|_| from_memory) {
+            if let Ok(events) = known.state.decide(command) {
+                if !events.is_empty() {
+                    return Ok((known, events));
+                }
+            }
+        }
+        let loaded = self.load(id).await?;
+        let events = loaded
+            .state
+            .decide(command)
+            .map_err(CommandError::Rejected)?;
+        Ok((loaded, events))
+    }
+
+    async fn append(
+        &self,
+        id: &str,
+        before: &Loaded<A>,
+        events: Vec<A::Event>,
+        request: &Request,
+    ) -> Result<(Verdict, A), CommandError<A::Error>> {
+        let events: Vec<(Uuid, A::Event)> = events
+            .into_iter()
+            .map(|event| (self.bus.ids.next(), event))
+            .collect();
+        let decided = Decided {
+            id,
+            before,
+            events: &events,
+            metadata: &request.metadata,
+            remember: request.remember.as_ref(),
+            key_id: self.bus.ids.next(),
+            now: self.bus.clock.now(),
+        };
+        Ok(self.bus.log.append(decided).await?)
+    }
+
+    /// The first outcome again, with the state as it is now.
+    async fn again(
+        &self,
+        outcome: Outcome,
+        position: i64,
+    ) -> Result<Done<A>, CommandError<A::Error>> {
+        let loaded = self.load(&outcome.aggregate_id).await?;
+        Ok(Done {
+            state: loaded.state,
+            sequence: loaded.sequence,
+            position: Some(position),
+            repeated: Some(outcome),
+        })
+    }
+
+    async fn wait(&self, position: i64, types: &[String]) {
+        let names: Vec<&str> = self
+            .read_by
+            .iter()
+            .filter(|projection| {
+                types.is_empty() || types.iter().any(|event| projection.handles(A::TYPE, event))
+            })
+            .map(|projection| projection.name())
+            .collect();
+        self.bus
+            .projector
+            .progress()
+            .wait(&names, position, READ_MODELS_WAIT)
+            .await;
+    }
+
+    fn stripe(&self, id: &str) -> &tokio::sync::Mutex<()> {
+        let mut hasher = DefaultHasher::new();
+        id.hash(&mut hasher);
+        let at = usize::try_from(hasher.finish() % STRIPES as u64).unwrap_or_default();
+        &self.stripes[at]
+    }
+
+    fn remembered(&self, id: &str) -> Option<Loaded<A>> {
+        self.cache
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(id)
+            .cloned()
+    }
+
+    fn keep(&self, id: &str, loaded: &Loaded<A>) {
+        if (1..=CACHED_EVENTS).contains(&loaded.sequence) {
+            let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+            cache.put(id.to_owned(), loaded.clone());
+        }
+    }
+
+    /// Drops a state from memory, as erasure must.
+    pub fn forget(&self, id: &str) {
+        self.cache
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop(id);
+    }
+}

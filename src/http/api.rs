@@ -1,0 +1,82 @@
+//! All routes under `/api/v1`, and what must be well before they are served.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::json;
+use utoipa_axum::router::OpenApiRouter;
+
+use super::health::{Health, HealthCheck, Readiness};
+use super::{Frame, FrameSettings, audit, exams, gamification, identity, journal, operations};
+use crate::node::Node;
+
+/// The routes of every context.
+pub fn routes() -> OpenApiRouter<Arc<Node>> {
+    OpenApiRouter::new()
+        .merge(identity::routes())
+        .merge(exams::routes())
+        .merge(journal::routes())
+        .merge(gamification::routes())
+        .merge(audit::routes())
+        .merge(operations::routes())
+}
+
+/// The whole application over a started node.
+pub fn application(node: &Arc<Node>) -> Result<(axum::Router, Arc<Readiness>), serde_json::Error> {
+    let readiness = Arc::new(Readiness::new(vec![
+        Arc::new(DatabaseCheck(Arc::clone(node))),
+        Arc::new(ProjectionsCheck(Arc::clone(node))),
+    ]));
+    let frame = Frame {
+        settings: FrameSettings::from(&node.config),
+        ids: node.ids.clone(),
+        readiness: Arc::clone(&readiness),
+        tokens: Arc::clone(&node.tokens),
+    };
+    Ok((super::router(routes(), Arc::clone(node), frame)?, readiness))
+}
+
+/// The log answers.
+struct DatabaseCheck(Arc<Node>);
+
+#[async_trait]
+impl HealthCheck for DatabaseCheck {
+    fn name(&self) -> &'static str {
+        "database"
+    }
+
+    async fn check(&self) -> Health {
+        match self.0.log.reader().head().await {
+            Ok(head) => Health::Well(json!({ "position": head.position })),
+            Err(_) => Health::Failed("the event log does not answer".to_owned()),
+        }
+    }
+}
+
+/// Every projection is live and running.
+struct ProjectionsCheck(Arc<Node>);
+
+#[async_trait]
+impl HealthCheck for ProjectionsCheck {
+    fn name(&self) -> &'static str {
+        "projections"
+    }
+
+    async fn check(&self) -> Health {
+        let live = self.0.projector.progress().now();
+        let states: serde_json::Map<_, _> = live
+            .iter()
+            .map(|(name, at)| {
+                let state = json!({ "position": at.position, "stopped": at.stopped });
+                ((*name).to_owned(), state)
+            })
+            .collect();
+        if !self.0.projector.is_live() {
+            return Health::Failed("a read model is being built for the first time".to_owned());
+        }
+        if live.values().any(|at| at.stopped) {
+            return Health::Impaired(states.into());
+        }
+        Health::Well(states.into())
+    }
+}

@@ -1,0 +1,200 @@
+//! Policies: "whenever X, then Y". Durable subscribers that turn events into commands.
+//!
+//! A policy's checkpoint lives in the log's home. A page is read, its commands are dispatched in order
+//! per data subject and side by side otherwise, then the checkpoint moves. Every command carries an id
+//! made of the policy and the causing event, so a page that is dispatched again after a crash changes
+//! nothing twice.
+
+mod progress;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use event_log::Metadata;
+use event_log::command_ids::Remember;
+use event_log::subscriptions::Lease;
+use futures::StreamExt;
+use projections::fact::{Fact, read_page};
+use tokio_util::sync::CancellationToken;
+
+use crate::commands::Request;
+use crate::node::Node;
+
+/// Events of a page.
+const PAGE: i64 = 500;
+/// Subjects whose commands run at the same time.
+const PARALLEL: usize = 32;
+/// How often the log is looked at without being woken, and a lease renewed.
+const POLL: Duration = Duration::from_millis(500);
+/// Longest pause after a failure.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Where a new policy begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// With the first event ever.
+    Beginning,
+    /// With the next event.
+    Now,
+}
+
+/// "Whenever X, then Y."
+#[async_trait]
+pub trait Policy: Send + Sync {
+    /// Names the policy for ever: it is part of its command ids.
+    fn name(&self) -> &'static str;
+
+    /// Where it begins when it is new.
+    fn start(&self) -> Start;
+
+    /// True for the events it reacts to.
+    fn handles(&self, aggregate_type: &str, event_type: &str) -> bool;
+
+    /// Dispatches what follows from one event, under the command ids of [`request`].
+    async fn react(&self, fact: &Fact, node: &Node) -> anyhow::Result<()>;
+}
+
+/// Every policy of the program.
+pub fn all() -> Vec<Arc<dyn Policy>> {
+    vec![Arc::new(progress::AwardProgress)]
+}
+
+/// What comes with a policy's command about the stream `target`: caused by the event, with a permanent id.
+pub fn request(policy: &dyn Policy, fact: &Fact, target: &str) -> Request {
+    let cause = &fact.recorded;
+    Request {
+        metadata: Metadata {
+            correlation_id: cause.correlation_id,
+            causation_id: Some(cause.event_id),
+            actor_id: format!("policy:{}", policy.name()),
+            actor_role: "system",
+        },
+        remember: Some(Remember::policy(policy.name(), cause.event_id, target)),
+        respond_async: true,
+    }
+}
+
+/// Runs one policy on whichever node holds its lease.
+pub async fn run(policy: Arc<dyn Policy>, node: Arc<Node>, stop: CancellationToken) {
+    let name = policy.name();
+    let mut committed = node.log.appender().committed();
+    let mut pause = POLL;
+    while !stop.is_cancelled() {
+        committed.mark_unchanged();
+        match turn(policy.as_ref(), &node, &stop).await {
+            Ok(true) => {
+                pause = POLL;
+                continue;
+            }
+            Ok(false) => pause = POLL,
+            Err(error) => {
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    policy = name,
+                    "a policy waits after a failure"
+                );
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(pause) => {}
+            _ = committed.changed(), if pause == POLL => {}
+        }
+    }
+    if let Err(error) = node.subscriptions.release(name).await {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            policy = name,
+            "a lease cannot be given up"
+        );
+    }
+}
+
+/// One page. True when there may be more.
+async fn turn(policy: &dyn Policy, node: &Node, stop: &CancellationToken) -> anyhow::Result<bool> {
+    let name = policy.name();
+    let reader = node.log.reader();
+    let head = reader.head().await?.position;
+    let Some(lease) = lease(policy, node, head).await? else {
+        return Ok(false);
+    };
+    if lease.position >= head {
+        return Ok(false);
+    }
+    let page = reader.page(lease.position, head, PAGE).await?;
+    let Some(last) = page.last().map(|event| event.position) else {
+        return Ok(false);
+    };
+    let handled = page
+        .into_iter()
+        .filter(|event| policy.handles(&event.aggregate_type, &event.event_type));
+    let facts = read_page(
+        node.log.keys(),
+        &domain::upcasters::all(),
+        handled.collect(),
+    )
+    .await?;
+    if let Err(error) = dispatch(policy, node, facts, stop).await {
+        node.subscriptions
+            .fail(name, lease, "a command failed; see the server's log")
+            .await?;
+        return Err(error);
+    }
+    if stop.is_cancelled() {
+        return Ok(false);
+    }
+    Ok(node.subscriptions.advance(name, lease, last).await? && last < head)
+}
+
+async fn lease(policy: &dyn Policy, node: &Node, head: i64) -> anyhow::Result<Option<Lease>> {
+    if let Some(lease) = node.subscriptions.take(policy.name()).await? {
+        return Ok(Some(lease));
+    }
+    let start = match policy.start() {
+        Start::Beginning => 0,
+        Start::Now => head,
+    };
+    node.subscriptions.add(policy.name(), start).await?;
+    Ok(node.subscriptions.take(policy.name()).await?)
+}
+
+/// Reacts to a page, in order per subject, renewing the lease meanwhile.
+async fn dispatch(
+    policy: &dyn Policy,
+    node: &Node,
+    facts: Vec<Fact>,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let mut subjects: BTreeMap<_, Vec<Fact>> = BTreeMap::new();
+    for fact in facts {
+        subjects
+            .entry(fact.recorded.subject_id)
+            .or_default()
+            .push(fact);
+    }
+    let reactions = futures::stream::iter(subjects.into_values())
+        .map(|facts| async move {
+            for fact in &facts {
+                if stop.is_cancelled() {
+                    break;
+                }
+                policy.react(fact, node).await?;
+            }
+            anyhow::Ok(())
+        })
+        .buffer_unordered(PARALLEL)
+        .collect::<Vec<_>>();
+    let mut reactions = std::pin::pin!(reactions);
+    let outcomes = loop {
+        tokio::select! {
+            outcomes = &mut reactions => break outcomes,
+            () = tokio::time::sleep(POLL * 2) => {
+                node.subscriptions.take(policy.name()).await?;
+            }
+        }
+    };
+    outcomes.into_iter().collect()
+}

@@ -1,0 +1,80 @@
+//! Whenever an entry is written or an exam completed, the member's progress records it.
+
+use async_trait::async_trait;
+use chrono_tz::Tz;
+use cqrs_es::Aggregate;
+use domain::exams::exam::{Exam, ExamEvent};
+use domain::gamification::policy::{on_entry_written, on_exam_completed};
+use domain::gamification::progress::ProgressCommand;
+use domain::journal::entry::{Entry, EntryEvent};
+use projections::fact::{Event, Fact};
+
+use super::{Policy, Start, request};
+use crate::commands::CommandError;
+use crate::node::Node;
+
+/// The instrument that is not a deep dive.
+const MAIN_INSTRUMENT: &str = "eq";
+
+pub(super) struct AwardProgress;
+
+#[async_trait]
+impl Policy for AwardProgress {
+    fn name(&self) -> &'static str {
+        "progress"
+    }
+
+    fn start(&self) -> Start {
+        Start::Beginning
+    }
+
+    fn handles(&self, aggregate_type: &str, event_type: &str) -> bool {
+        matches!(
+            (aggregate_type, event_type),
+            (Entry::TYPE, "entry_written") | (Exam::TYPE, "exam_completed")
+        )
+    }
+
+    async fn react(&self, fact: &Fact, node: &Node) -> anyhow::Result<()> {
+        let event = fact
+            .event
+            .as_ref()
+            .map_err(|error| anyhow::anyhow!("{error}"))?;
+        let Some((account, command)) = command(fact, event) else {
+            return Ok(());
+        };
+        let id = account.to_string();
+        match node
+            .progress
+            .execute(&id, &command, &request(self, fact, &id))
+            .await
+        {
+            // what is refused now is refused for ever, and an erased member earns nothing
+            Ok(_) | Err(CommandError::Rejected(_) | CommandError::SubjectErased) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn command(fact: &Fact, event: &Event) -> Option<(domain::id::AccountId, ProgressCommand)> {
+    let (cause, at) = (fact.recorded.event_id, fact.recorded.recorded_at);
+    // until members have settings, every day is a day in UTC
+    let zone = Tz::UTC;
+    match event {
+        Event::Entry(EntryEvent::EntryWritten { account_id, .. }) => {
+            Some((*account_id, on_entry_written(*account_id, cause, at, zone)))
+        }
+        Event::Exam(ExamEvent::ExamCompleted {
+            account_id,
+            instrument,
+            result,
+            ..
+        }) => {
+            let flagged = result.known().map(|result| result.flags.any());
+            let deep_dive = instrument != MAIN_INSTRUMENT;
+            let command = on_exam_completed(*account_id, cause, at, zone, deep_dive, flagged)?;
+            Some((*account_id, command))
+        }
+        _ => None,
+    }
+}
