@@ -3,4 +3,5 @@
 mod architecture;
 mod documents;
 mod event_log;
+mod statements;
 mod support;
