@@ -60,7 +60,11 @@ fn written() -> Result<Vec<Written>, Box<dyn Error>> {
 }
 
 fn is_schema(statement: &Written) -> bool {
-    statement.path.ends_with("/schema.sql")
+    statement
+        .path
+        .rsplit("/")
+        .next()
+        .is_some_and(|file| file.starts_with("schema"))
 }
 
 /// The `.sql` files that a source names, as paths relative to the workspace.
