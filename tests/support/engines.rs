@@ -100,7 +100,7 @@ pub async fn each_engine(story: impl AsyncFn(&Installation) -> Outcome) -> Outco
         match told {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(format!("on {engine:?}: {}", causes(&*error)).into()),
-            Err(_) => panic!("on {engine:?}: what the message above says"),
+            Err(_panic) => panic!("on {engine:?}: what the message above says"),
         }
     }
     Ok(())
