@@ -1,3 +1,5 @@
+//! The rules of an exam, given, when, then.
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
