@@ -3,9 +3,11 @@
 mod architecture;
 mod audit;
 mod documents;
+mod event_log;
 mod exams;
 mod gamification;
 mod identity;
 mod journal;
 mod operations;
+mod statements;
 mod support;
