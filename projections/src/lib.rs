@@ -24,5 +24,9 @@ use projection::Projection;
 
 /// Every projection of the program.
 pub fn all() -> Vec<Arc<dyn Projection>> {
-    vec![Arc::new(audit::Audit)]
+    vec![
+        Arc::new(journal::Entries),
+        Arc::new(gamification::Progress),
+        Arc::new(audit::Audit),
+    ]
 }
