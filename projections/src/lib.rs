@@ -23,5 +23,5 @@ use projection::Projection;
 
 /// Every projection of the program.
 pub fn all() -> Vec<Arc<dyn Projection>> {
-    vec![]
+    vec![Arc::new(identity::Accounts)]
 }
