@@ -23,5 +23,9 @@ use projection::Projection;
 
 /// Every projection of the program.
 pub fn all() -> Vec<Arc<dyn Projection>> {
-    vec![Arc::new(journal::Entries), Arc::new(gamification::Progress)]
+    vec![
+        Arc::new(journal::Entries),
+        Arc::new(gamification::Progress),
+        Arc::new(identity::Accounts),
+    ]
 }
