@@ -15,6 +15,7 @@ pub mod page;
 pub mod progress;
 pub mod projection;
 pub mod projector;
+pub mod query;
 pub mod tables;
 
 use std::sync::Arc;
@@ -23,5 +24,8 @@ use projection::Projection;
 
 /// Every projection of the program.
 pub fn all() -> Vec<Arc<dyn Projection>> {
-    vec![]
+    vec![
+        Arc::new(exams::question_banks::QuestionBanks),
+        Arc::new(exams::attempts::Exams),
+    ]
 }
