@@ -15,6 +15,7 @@ pub mod page;
 pub mod progress;
 pub mod projection;
 pub mod projector;
+pub mod query;
 pub mod tables;
 
 use std::sync::Arc;
