@@ -9,5 +9,6 @@ mod gamification;
 mod identity;
 mod journal;
 mod operations;
+mod outage;
 mod statements;
 mod support;
