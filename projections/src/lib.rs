@@ -2,7 +2,7 @@
 //!
 //! A [`projection::Projection`] folds pages of [`fact::Fact`]s into its tables, rows and checkpoint in one
 //! transaction. The [`projector`] runs all of them from one reader; [`generations`] keeps a new copy
-//! beside the old one while it is being built; queries read through [`tables::ReadModels`].
+//! beside the old one while it is being built, [`upkeep`] makes and drops them; queries read through [`tables::ReadModels`].
 
 pub mod audit;
 pub mod exams;
@@ -17,6 +17,7 @@ pub mod projection;
 pub mod projector;
 pub mod query;
 pub mod tables;
+pub mod upkeep;
 
 use std::sync::Arc;
 
@@ -30,5 +31,6 @@ pub fn all() -> Vec<Arc<dyn Projection>> {
         Arc::new(identity::Accounts),
         Arc::new(exams::question_banks::QuestionBanks),
         Arc::new(exams::attempts::Exams),
+        Arc::new(audit::Audit),
     ]
 }
