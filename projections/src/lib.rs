@@ -15,6 +15,7 @@ pub mod page;
 pub mod progress;
 pub mod projection;
 pub mod projector;
+pub mod query;
 pub mod tables;
 pub mod upkeep;
 
@@ -27,6 +28,9 @@ pub fn all() -> Vec<Arc<dyn Projection>> {
     vec![
         Arc::new(journal::Entries),
         Arc::new(gamification::Progress),
+        Arc::new(identity::Accounts),
+        Arc::new(exams::question_banks::QuestionBanks),
+        Arc::new(exams::attempts::Exams),
         Arc::new(audit::Audit),
     ]
 }

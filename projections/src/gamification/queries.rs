@@ -8,6 +8,7 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::page::Page;
+use crate::query::QueryError;
 use crate::tables::Pinned;
 
 static TOTAL: Statement = statement!("../../sql/gamification/total.sql");
@@ -30,7 +31,7 @@ pub struct Award {
 }
 
 /// All XP of an account; 0 for one that has earned none.
-pub async fn total_xp(models: &Pinned, account_id: Uuid) -> Result<u64, sqlx::Error> {
+pub async fn total_xp(models: &Pinned, account_id: Uuid) -> Result<u64, QueryError> {
     let sql = models.sql(&TOTAL);
     let row: Option<(i64,)> = fetch_optional!(models.database, (i64,), &sql, account_id)?;
     Ok(row.map_or(0, |(total,)| u64::try_from(total).unwrap_or(0)))
@@ -40,7 +41,7 @@ pub async fn total_xp(models: &Pinned, account_id: Uuid) -> Result<u64, sqlx::Er
 pub async fn streaks(
     models: &Pinned,
     account_id: Uuid,
-) -> Result<[(StreakKind, Streak); 3], sqlx::Error> {
+) -> Result<[(StreakKind, Streak); 3], QueryError> {
     let sql = models.sql(&STREAKS);
     let rows = fetch_all!(models.database, StreakRow, &sql, account_id)?;
     Ok(StreakKind::ALL.map(|kind| {
@@ -55,7 +56,7 @@ pub async fn history(
     account_id: Uuid,
     before: Option<i64>,
     limit: i64,
-) -> Result<Page<Award>, sqlx::Error> {
+) -> Result<Page<Award>, QueryError> {
     let sql = models.sql(&HISTORY);
     let before = before.unwrap_or(i64::MAX);
     let rows = fetch_all!(models.database, Award, &sql, account_id, before, limit + 1)?;

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::projection::cell;
 use crate::page::Page;
-use crate::projection::ProjectionError;
+use crate::query::QueryError;
 use crate::tables::Pinned;
 
 static ENTRY: Statement = statement!("../../sql/journal/entry.sql");
@@ -81,7 +81,7 @@ pub async fn entry(
     models: &Pinned,
     account_id: Uuid,
     id: Uuid,
-) -> Result<Option<Entry>, ProjectionError> {
+) -> Result<Option<Entry>, QueryError> {
     let sql = models.sql(&ENTRY);
     let row = fetch_optional!(models.database, Row, &sql, id, account_id)?;
     let rows: Vec<Row> = row.into_iter().collect();
@@ -95,7 +95,7 @@ pub async fn list(
     filter: Filter,
     after: Option<Place>,
     limit: i64,
-) -> Result<Page<Entry>, ProjectionError> {
+) -> Result<Page<Entry>, QueryError> {
     let after = after.unwrap_or(Place {
         created_at: DAYS.1.and_time(chrono::NaiveTime::MIN).and_utc(),
         id: Uuid::max(),
@@ -157,14 +157,14 @@ struct Row {
 }
 
 /// Opens rows, fetching their keys together; `None` for one whose key is destroyed.
-async fn open(models: &Pinned, rows: Vec<Row>) -> Result<Vec<Option<Entry>>, ProjectionError> {
+async fn open(models: &Pinned, rows: Vec<Row>) -> Result<Vec<Option<Entry>>, QueryError> {
     let sealed = rows.iter().map(|row| row.content.as_slice());
     let opener = Opener::fetch(&models.keys, sealed).await?;
     rows.into_iter().map(|row| row.open(&opener)).collect()
 }
 
 impl Row {
-    fn open(self, opener: &Opener) -> Result<Option<Entry>, ProjectionError> {
+    fn open(self, opener: &Opener) -> Result<Option<Entry>, QueryError> {
         let open = |column, sealed: &[u8]| opener.open(sealed, cell(column, &self.id));
         let open_some = |column, sealed: Option<&Vec<u8>>| match sealed {
             Some(sealed) => open(column, sealed),
@@ -178,11 +178,11 @@ impl Row {
         Ok(Some(Entry {
             title: open_some("title", self.title.as_ref())?,
             content,
-            tags: serde_json::from_str(&tags).map_err(unreadable)?,
+            tags: serde_json::from_str(&tags)?,
             stress_triggers: open_some("stress_triggers", self.stress_triggers.as_ref())?,
             daily_schedule: open_some("daily_schedule", self.daily_schedule.as_ref())?,
             sentiment: self.sentiment(),
-            patterns: serde_json::from_str(&self.patterns).map_err(unreadable)?,
+            patterns: serde_json::from_str(&self.patterns)?,
             language: Language::parse(&self.language).unwrap_or_default(),
             id: self.id,
             created_at: self.created_at,
@@ -211,8 +211,4 @@ impl Row {
                 .find(|known| known.slug() == label)?,
         })
     }
-}
-
-fn unreadable(error: serde_json::Error) -> sqlx::Error {
-    sqlx::Error::Decode(error.into())
 }
