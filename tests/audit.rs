@@ -333,7 +333,7 @@ async fn a_stream_about_nobody_is_shown_as_it_is_and_in_pages() -> Outcome {
         let auditor = staff(app, "auditor", StaffRole::Auditor).await?;
         caught_up(app).await?;
         let banks = auditor
-            .get("/audit/events?event_type=question_bank_published")
+            .get("/audit/events?event_type=bank_published")
             .await?;
         let bank = banks.text("/items/0/aggregate_id");
         assert!(!bank.is_empty(), "no bank is published: {}", banks.body);
