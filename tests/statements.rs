@@ -145,7 +145,11 @@ async fn understood(database: &Database, text: &str, runs: bool) -> Result<(), s
     };
     match prepared {
         // the last thing Postgres looks at: a parameter whose type only the bound value will tell
-        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P18") => Ok(()),
+        Err(sqlx::Error::Database(error))
+            if matches!(error.code().as_deref(), Some("42P18" | "42P08")) =>
+        {
+            Ok(())
+        }
         prepared => prepared,
     }
 }
