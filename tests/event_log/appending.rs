@@ -172,9 +172,9 @@ async fn a_changed_byte_of_an_event_is_noticed() -> Outcome {
             |event| event.subject_id = None,
         ];
         for change in changes {
-            let mut changed = event.clone();
-            change(&mut changed);
-            assert!(!changed.is_intact());
+            let mut copy = event.clone();
+            change(&mut copy);
+            assert!(!copy.is_intact());
         }
         Ok(())
     })

@@ -158,16 +158,16 @@ async fn the_same_bytes_again_are_the_same_events() -> Outcome {
             outcome: "{}".to_owned(),
             expires_at: None,
         });
-        let appended = Verdict::Appended {
+        let expected = Verdict::Appended {
             position: 2,
             sequence: 2,
         };
-        assert_eq!(appender.append(first.clone()).await?, appended);
-        assert_eq!(appender.append(first.clone()).await?, appended);
+        assert_eq!(appender.append(first.clone()).await?, expected);
+        assert_eq!(appender.append(first.clone()).await?, expected);
         let mut next = command("t", "{}");
         next.expected = 2;
         appender.append(next).await?;
-        assert_eq!(appender.append(first).await?, appended);
+        assert_eq!(appender.append(first).await?, expected);
         assert_eq!(stored(installation).await?.len(), 3);
         Ok(())
     })
@@ -181,7 +181,7 @@ async fn backends_that_are_terminated_again_and_again_neither_lose_nor_double() 
         return Err("not on Postgres".into());
     };
     let (appender, _task) = Appender::start(installation.target(), Bounds::default()).await?;
-    let killer = tokio::spawn({
+    let terminator = tokio::spawn({
         let mut connection = PgConnection::connect(url).await?;
         async move {
             let mut killed = 0_i64;
@@ -215,7 +215,7 @@ async fn backends_that_are_terminated_again_and_again_neither_lose_nor_double() 
             })
         })
         .collect();
-    let killed = killer.await??;
+    let killed = terminator.await??;
     over.store(true, std::sync::atomic::Ordering::Relaxed);
     let mut acknowledged = Vec::new();
     for done in join_all(writers).await {

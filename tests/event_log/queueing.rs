@@ -129,12 +129,12 @@ async fn the_queue_is_bounded_by_bytes_too() -> Outcome {
             "{refused:?}"
         );
         drop(block);
-        let appended = join_all(waiting)
+        let passed = join_all(waiting)
             .await
             .into_iter()
             .filter(|verdict| matches!(verdict, Ok(Ok(Verdict::Appended { .. }))))
             .count();
-        assert_eq!(appended, 3);
+        assert_eq!(passed, 3);
         // one that is larger than the whole budget still passes when it is alone
         let huge = format!("\"{}\"", "x".repeat(200 << 10));
         let verdict = appender.append(command("huge", &huge)).await?;

@@ -132,7 +132,7 @@ async fn every_reader_opens_what_was_sealed() -> Outcome {
         let opened = open_page(&fresh_keys(installation), page(&process).await?).await?;
         assert_eq!(opened.len(), 6);
         for event in &opened {
-            let payload = event.payload.as_ref().map_err(|error| error.to_string())?;
+            let payload = event.payload.as_ref().map_err(ToString::to_string)?;
             let event: Event = serde_json::from_value(payload.clone())?;
             match event {
                 Event::Opened { name, .. } => assert_eq!(name, Personal::Known(WORD.to_owned())),
