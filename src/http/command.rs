@@ -11,6 +11,7 @@ use chrono::TimeDelta;
 use domain::Rejection;
 use event_log::Metadata;
 use event_log::command_ids::{Outcome, Remember};
+use projections::query::QueryError;
 use projections::tables::Pinned;
 use serde::Serialize;
 use uuid::Uuid;
@@ -135,6 +136,16 @@ impl<E: Rejection> From<CommandError<E>> for Problem {
             CommandError::Unknown => Self::unavailable(error),
             CommandError::Internal(error) if error.is_unavailable() => Self::unavailable(error),
             CommandError::Internal(error) => Self::internal(error),
+        }
+    }
+}
+
+impl From<QueryError> for Problem {
+    fn from(error: QueryError) -> Self {
+        if error.is_unavailable() {
+            Self::unavailable(error)
+        } else {
+            Self::internal(error)
         }
     }
 }
