@@ -3,9 +3,13 @@
 mod architecture;
 mod audit;
 mod documents;
+mod event_log;
+mod event_shapes;
 mod exams;
 mod gamification;
 mod identity;
 mod journal;
 mod operations;
+mod outage;
+mod statements;
 mod support;

@@ -340,6 +340,8 @@ pub fn is_unavailable(error: &sqlx::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -352,5 +354,50 @@ mod tests {
     #[test]
     fn an_unknown_marker_stays_and_a_lone_brace_is_kept() {
         assert_eq!(render("a {b} c {d", Engine::Sqlite, |_| None), "a {b} c {d");
+    }
+
+    #[test]
+    fn a_table_of_a_generation_is_named_by_whoever_knows_it() {
+        let text = "SELECT * FROM {exam_results} JOIN {log.head}";
+        let rendered = render(text, Engine::Sqlite, |marker| {
+            (marker == "exam_results").then(|| "exam_results_g7".into())
+        });
+        assert_eq!(rendered, "SELECT * FROM exam_results_g7 JOIN head");
+    }
+
+    #[test]
+    fn a_statement_takes_no_more_rows_than_it_can_bind() {
+        let (head, tail, most) =
+            around_rows("INSERT INTO t (a, b, c) {rows} ON CONFLICT DO NOTHING");
+        assert_eq!(
+            (head, tail),
+            ("INSERT INTO t (a, b, c) ", " ON CONFLICT DO NOTHING")
+        );
+        assert_eq!(most, 1_000);
+        let wide = format!("INSERT INTO t ({}) {{rows}}", vec!["c"; 60].join(", "));
+        assert_eq!(around_rows(&wide).2, 500);
+    }
+
+    proptest! {
+        #[test]
+        fn text_without_markers_is_left_alone(text in "[^{]*") {
+            prop_assert_eq!(render(&text, Engine::Sqlite, |_| Some("x".into())), text);
+        }
+
+        #[test]
+        fn any_text_is_rendered_and_unknown_markers_stay(text in "[a-z{} ]*") {
+            prop_assert_eq!(render(&text, Engine::Postgres, |_| None), text);
+        }
+
+        #[test]
+        fn every_marker_is_rendered(parts in prop::collection::vec(("[a-z ]*", "[a-z_]+"), 0..6)) {
+            let around = |open: &str, close: &str| {
+                let pieces = parts.iter().flat_map(|(text, name)| [text, open, name, close]);
+                pieces.collect::<String>()
+            };
+            let (text, expected) = (around("{", "}"), around("<", ">"));
+            let rendered = render(&text, Engine::Sqlite, |name| Some(format!("<{name}>").into()));
+            prop_assert_eq!(rendered, expected);
+        }
     }
 }

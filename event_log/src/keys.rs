@@ -140,6 +140,13 @@ pub struct DataKey {
 }
 
 impl DataKey {
+    /// A key that no database knows, or its tombstone.
+    #[cfg(test)]
+    pub(crate) fn of(id: Uuid, secret: Option<&Secret>) -> Self {
+        let cipher = secret.map(Cipher::new);
+        Self { id, cipher }
+    }
+
     /// False when only the tombstone is left.
     #[must_use]
     pub fn exists(&self) -> bool {

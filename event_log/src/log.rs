@@ -29,7 +29,7 @@ static FORGET_COMMANDS: Statement = statement!("../sql/forget_commands.sql");
 static CLAIM_HOLDER: Statement = statement!("../sql/claim_holder.sql");
 
 /// A stream folded into its aggregate.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Loaded<A> {
     /// The state.
     pub state: A,

@@ -183,6 +183,7 @@ fn redact_at(value: &mut Value, pointer: &str, named: &mut Vec<String>) {
         }
         Value::Object(map) => {
             for (name, value) in map.iter_mut() {
+                let name = name.replace('~', "~0").replace('/', "~1");
                 redact_at(value, &format!("{pointer}/{name}"), named);
             }
         }
@@ -264,5 +265,139 @@ impl Opener {
         String::from_utf8(plain.to_vec())
             .map(Some)
             .map_err(|_| SealingError::Form)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::keys::Secret;
+
+    const PLACE: Place<'static> = Place {
+        aggregate_type: "entry",
+        aggregate_id: "a",
+        sequence: 1,
+        event_type: "entry_written",
+        event_version: "1",
+    };
+
+    fn key() -> DataKey {
+        DataKey::of(Uuid::max(), Some(&Secret::new([7; 32])))
+    }
+
+    /// Any JSON, with personal values anywhere below the top when `personal` is set.
+    fn json(personal: bool) -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            any::<f64>()
+                .prop_filter("JSON has no other", |number| number.is_finite())
+                .prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 24, 4, move |inner| {
+            let known = inner.clone().prop_map(|value| json!({KNOWN: value}));
+            let name = any::<String>().prop_filter("a mark", |name| !name.starts_with('$'));
+            let members = prop::collection::btree_map(name, inner.clone(), 0..4);
+            let object = members.prop_map(|members| Value::Object(members.into_iter().collect()));
+            let list = prop::collection::vec(inner, 0..4).prop_map(Value::from);
+            if personal {
+                prop_oneof![object, list, known].boxed()
+            } else {
+                prop_oneof![object, list].boxed()
+            }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_sealed_opens_as_it_was(value in json(true), other in json(true)) {
+            let plain = json!({"type": "entry_written", "value": value, "other": other});
+            let mut stored = plain.clone();
+            seal(&mut stored, &key(), PLACE)?;
+            prop_assert!(!has_personal(&stored));
+            prop_assert_eq!(stored.get(SEALED).is_some(), has_personal(&plain));
+            // through the stored bytes, as the log keeps them
+            let mut stored: Value = serde_json::from_str(&stored.to_string())?;
+            if key_id(&stored).is_some() {
+                open(&mut stored, &key(), PLACE)?;
+            }
+            prop_assert_eq!(stored, plain);
+        }
+
+        #[test]
+        fn nothing_personal_is_left_in_the_clear(word in "[a-z]{12}", beside in json(false)) {
+            let mut stored = json!({
+                "type": "entry_written",
+                "beside": beside,
+                "in": [{"a": {KNOWN: {"text": word}}}, {KNOWN: [word]}],
+            });
+            seal(&mut stored, &key(), PLACE)?;
+            prop_assert!(!stored.to_string().contains(&word));
+            let mut redacted = stored.clone();
+            prop_assert_eq!(redact(&mut redacted), vec!["/in/0/a".to_owned(), "/in/1".to_owned()]);
+            let gone = DataKey::of(Uuid::max(), None);
+            open(&mut stored, &gone, PLACE)?;
+            prop_assert_eq!(&stored["in"], &json!([{"a": {ERASED: true}}, {ERASED: true}]));
+            prop_assert_eq!(&stored["beside"], &beside);
+        }
+
+        #[test]
+        fn a_changed_envelope_does_not_open(at in any::<prop::sample::Index>(), bit in 0_u8..8) {
+            let mut stored = json!({"type": "entry_written", "in": {KNOWN: "word"}});
+            seal(&mut stored, &key(), PLACE)?;
+            let text = stored[SEALED]["ciphertext"].as_str().unwrap_or_default();
+            let mut bytes = STANDARD.decode(text).unwrap_or_default();
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1 << bit;
+            stored[SEALED]["ciphertext"] = STANDARD.encode(bytes).into();
+            prop_assert!(matches!(
+                open(&mut stored, &key(), PLACE),
+                Err(SealingError::Key(KeyError::Unopenable))
+            ));
+        }
+    }
+
+    #[test]
+    fn the_same_words_are_sealed_differently_each_time() -> Result<(), SealingError> {
+        let mut one = json!({"in": {KNOWN: "word"}});
+        let mut other = one.clone();
+        seal(&mut one, &key(), PLACE)?;
+        seal(&mut other, &key(), PLACE)?;
+        assert_ne!(one, other);
+        Ok(())
+    }
+
+    #[test]
+    fn a_payload_that_is_personal_as_a_whole_is_refused() {
+        let sealed = seal(&mut json!({KNOWN: "word"}), &key(), PLACE);
+        assert!(matches!(sealed, Err(SealingError::Form)));
+    }
+
+    #[test]
+    fn a_hidden_place_is_named_by_a_json_pointer() -> Result<(), SealingError> {
+        let mut payload = json!({"a/b": {"c~d": {KNOWN: 1}}});
+        seal(&mut payload, &key(), PLACE)?;
+        assert_eq!(redact(&mut payload), ["/a~1b/c~0d"]);
+        Ok(())
+    }
+
+    #[test]
+    fn broken_envelopes_are_errors() {
+        for broken in [
+            json!({}),
+            json!([]),
+            json!({SEALED: 1}),
+            json!({SEALED: {"kid": Uuid::max(), "nonce": "!", "ciphertext": ""}}),
+        ] {
+            assert!(open(&mut broken.clone(), &key(), PLACE).is_err());
+        }
+        for broken in [&[][..], &[1], &[2; 17], &[1; 16]] {
+            assert!(column_key_id(broken).is_err());
+        }
     }
 }

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use axum::http::HeaderValue;
 use axum::http::request::Parts;
+use axum::http::{HeaderValue, Method};
 use axum::response::{IntoResponseParts, ResponseParts};
 use chrono::TimeDelta;
 use domain::Rejection;
@@ -43,6 +43,7 @@ impl FromRequestParts<Arc<Node>> for Intent {
     async fn from_request_parts(parts: &mut Parts, node: &Arc<Node>) -> Result<Self, Problem> {
         let RequestId(request_id) = RequestId::from_request_parts(parts, node).await?;
         let IdempotencyKey(key) = IdempotencyKey::from_request_parts(parts, node).await?;
+        let key = key.filter(|_| parts.method == Method::POST);
         let Prefer { respond_async } = Prefer::from_request_parts(parts, node).await?;
         let correlation_id = Uuid::parse_str(&request_id)
             .unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_URL, request_id.as_bytes()));
@@ -58,7 +59,8 @@ impl FromRequestParts<Arc<Node>> for Intent {
 
 impl Intent {
     /// The command of a signed-in member. `status` and `id` are what a repetition is answered with;
-    /// `body` tells a repetition from another request under the same `Idempotency-Key`.
+    /// `body` tells a repetition from another request under the same `Idempotency-Key`, which counts on
+    /// `POST` alone: the other methods repeat safely as they are.
     pub fn by(
         self,
         caller: &Caller,
@@ -140,6 +142,15 @@ impl<E: Rejection> From<CommandError<E>> for Problem {
     }
 }
 
+/// A failed query: the database is away, or something is wrong inside.
+pub fn query_failed(error: sqlx::Error) -> Problem {
+    if event_log::database::is_unavailable(&error) {
+        Problem::unavailable(error)
+    } else {
+        Problem::internal(error)
+    }
+}
+
 impl From<QueryError> for Problem {
     fn from(error: QueryError) -> Self {
         if error.is_unavailable() {
@@ -147,15 +158,6 @@ impl From<QueryError> for Problem {
         } else {
             Self::internal(error)
         }
-    }
-}
-
-/// A failed query: the database is away, or something is wrong inside.
-pub fn query_failed(error: sqlx::Error) -> Problem {
-    if event_log::database::is_unavailable(&error) {
-        Problem::unavailable(error)
-    } else {
-        Problem::internal(error)
     }
 }
 

@@ -135,7 +135,8 @@ impl App {
         self.clock.advance(by);
     }
 
-    async fn close(self) {
+    /// Stops the node and drops its database.
+    pub async fn close(self) {
         self.node.stop().await;
         if let Some(database) = self.database {
             // what stays goes with the throw-away cluster

@@ -97,11 +97,10 @@ pub async fn each_engine(story: impl AsyncFn(&Installation) -> Outcome) -> Outco
         let installation = Installation::on(engine).await?;
         let told = AssertUnwindSafe(story(&installation)).catch_unwind().await;
         installation.close().await;
-        match told {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(format!("on {engine:?}: {}", causes(&*error)).into()),
-            Err(_) => panic!("on {engine:?}: what the message above says"),
-        }
+        let Ok(outcome) = told else {
+            panic!("on {engine:?}: what the message above says")
+        };
+        outcome.map_err(|error| format!("on {engine:?}: {}", causes(&*error)))?;
     }
     Ok(())
 }

@@ -2,4 +2,5 @@
 
 pub mod app;
 pub mod engines;
+pub mod gate;
 pub mod postgres;

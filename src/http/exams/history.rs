@@ -11,26 +11,19 @@ use projections::exams::attempts::{self, Filter, HistoryItem};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::paging;
 use super::result::OverallBody;
 use crate::http::Problem;
 use crate::http::caller::Caller;
 use crate::http::command::Models;
 use crate::http::extract::{Json, Query};
-use crate::http::paging;
+use crate::http::paging::Listed;
 use crate::http::problem::ProblemDocument;
 use crate::node::Node;
 
-/// A page of exams.
-#[derive(Serialize, ToSchema)]
-pub(super) struct HistoryBody {
-    items: Vec<HistoryItemBody>,
-    /// For `cursor`, to read on; `null` at the end.
-    next: Option<String>,
-}
-
 /// An exam in short.
 #[derive(Serialize, ToSchema)]
-struct HistoryItemBody {
+pub(super) struct HistoryItemBody {
     #[schema(example = "0199d2a5-6f3e-7c41-9b52-0d6a4f1c8e27", value_type = uuid::Uuid)]
     id: ExamId,
     #[schema(example = "eq")]
@@ -103,7 +96,7 @@ pub(super) struct HistoryQuery {
     security(("bearer" = [])),
     params(HistoryQuery),
     responses(
-        (status = 200, description = "A page of exams", body = HistoryBody),
+        (status = 200, description = "A page of exams", body = Listed<HistoryItemBody>),
         (status = 400, description = "`request.unknown_field`, `request.nul_character`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`auth.token_missing`, `auth.token_invalid`, `auth.token_expired`, `auth.token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "`request.invalid`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -115,16 +108,14 @@ pub(super) async fn history(
     State(node): State<Arc<Node>>,
     Models(models): Models,
     Query(query): Query<HistoryQuery>,
-) -> Result<Json<HistoryBody>, Problem> {
+) -> Result<Json<Listed<HistoryItemBody>>, Problem> {
+    let (limit, before) = paging(query.limit, query.cursor.as_deref())?;
     let filter = Filter {
-        limit: paging::limit(query.limit)?,
-        before: paging::place(query.cursor.as_deref())?,
+        limit,
+        before,
         instrument: query.instrument,
         status: query.status,
     };
     let page = attempts::history(&models, caller.account, &filter, node.clock.now()).await?;
-    Ok(Json(HistoryBody {
-        items: page.items.into_iter().map(Into::into).collect(),
-        next: page.next,
-    }))
+    Ok(Json(page.into()))
 }

@@ -8,10 +8,11 @@ use projections::tables::Pinned;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::paging;
 use crate::http::Problem;
 use crate::http::command::Models;
 use crate::http::extract::{Json, Path, Query};
-use crate::http::paging;
+use crate::http::paging::Listed;
 use crate::http::problem::ProblemDocument;
 
 /// The instrument that is meant when none is named.
@@ -151,29 +152,6 @@ pub(super) struct WholeBankBody {
     retired_at: Option<DateTime<Utc>>,
 }
 
-/// A page of questions.
-#[derive(Serialize, ToSchema)]
-pub(super) struct QuestionsBody {
-    items: Vec<QuestionBody>,
-    /// For `cursor`, to read on; `null` at the end.
-    next: Option<String>,
-}
-
-/// The categories of a bank: always one page.
-#[derive(Serialize, ToSchema)]
-pub(super) struct CategoriesBody {
-    items: Vec<CategoryBody>,
-    next: Option<String>,
-}
-
-/// A page of banks.
-#[derive(Serialize, ToSchema)]
-pub(super) struct BanksBody {
-    items: Vec<BankBody>,
-    /// For `cursor`, to read on; `null` at the end.
-    next: Option<String>,
-}
-
 /// Which questions.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -240,7 +218,7 @@ pub(super) struct LanguageQuery {
     tag = "questions",
     params(QuestionsQuery),
     responses(
-        (status = 200, description = "A page of questions", body = QuestionsBody),
+        (status = 200, description = "A page of questions", body = Listed<QuestionBody>),
         (status = 400, description = "`request.unknown_field`, `request.nul_character`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`exams.bank_not_found`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "`request.invalid`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -250,11 +228,12 @@ pub(super) struct LanguageQuery {
 pub(super) async fn list(
     Models(models): Models,
     Query(query): Query<QuestionsQuery>,
-) -> Result<Json<QuestionsBody>, Problem> {
+) -> Result<Json<Listed<QuestionBody>>, Problem> {
     let language = query.language.unwrap_or_default();
+    let (limit, after) = paging(query.limit, query.cursor.as_deref())?;
     let wanted = Wanted {
-        limit: paging::limit(query.limit)?,
-        after: paging::place(query.cursor.as_deref())?.unwrap_or_default(),
+        limit,
+        after: after.unwrap_or_default(),
         category: query.category,
         age: query.age,
     };
@@ -262,10 +241,7 @@ pub(super) async fn list(
     let page = question_banks::questions(&models, &bank.instrument, bank.version, &wanted).await?;
     let scale = ScaleBody::new(&bank.scale, language);
     let page = page.map(|question| QuestionBody::new(question, &scale, language));
-    Ok(Json(QuestionsBody {
-        items: page.items,
-        next: page.next,
-    }))
+    Ok(Json(page.into()))
 }
 
 /// Categories
@@ -275,7 +251,7 @@ pub(super) async fn list(
     tag = "questions",
     params(CategoriesQuery),
     responses(
-        (status = 200, description = "The categories of one bank", body = CategoriesBody),
+        (status = 200, description = "The categories of one bank", body = Listed<CategoryBody>),
         (status = 400, description = "`request.unknown_field`, `request.nul_character`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`exams.bank_not_found`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "`request.invalid`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -285,7 +261,7 @@ pub(super) async fn list(
 pub(super) async fn categories(
     Models(models): Models,
     Query(query): Query<CategoriesQuery>,
-) -> Result<Json<CategoriesBody>, Problem> {
+) -> Result<Json<Listed<CategoryBody>>, Problem> {
     let language = query.language.unwrap_or_default();
     let bank = find(&models, query.instrument.as_deref(), query.version).await?;
     let categories = question_banks::categories(&models, &bank.instrument, bank.version).await?;
@@ -293,7 +269,7 @@ pub(super) async fn categories(
         .into_iter()
         .map(|category| CategoryBody::new(category, language))
         .collect();
-    Ok(Json(CategoriesBody { items, next: None }))
+    Ok(Json(Listed { items, next: None }))
 }
 
 /// Question banks
@@ -303,7 +279,7 @@ pub(super) async fn categories(
     tag = "questions",
     params(BanksQuery),
     responses(
-        (status = 200, description = "A page of published banks, retired ones too", body = BanksBody),
+        (status = 200, description = "A page of published banks, retired ones too", body = Listed<BankBody>),
         (status = 400, description = "`request.unknown_field`, `request.nul_character`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "`request.invalid`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "`read_model.behind`, `service.unavailable`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -312,16 +288,12 @@ pub(super) async fn categories(
 pub(super) async fn banks(
     Models(models): Models,
     Query(query): Query<BanksQuery>,
-) -> Result<Json<BanksBody>, Problem> {
+) -> Result<Json<Listed<BankBody>>, Problem> {
     let language = query.language.unwrap_or_default();
-    let limit = paging::limit(query.limit)?;
-    let after = paging::place(query.cursor.as_deref())?;
+    let (limit, after) = paging(query.limit, query.cursor.as_deref())?;
     let page = question_banks::banks(&models, after, limit).await?;
     let page = page.map(|bank| BankBody::new(bank, language));
-    Ok(Json(BanksBody {
-        items: page.items,
-        next: page.next,
-    }))
+    Ok(Json(page.into()))
 }
 
 /// A question bank

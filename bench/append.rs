@@ -1,0 +1,285 @@
+//! How fast commands are appended: the full sealed row through our store against the plain row through
+//! postgres-es's and sqlite-es's own `persist`, with the same durability, both in one run and in turns.
+//!
+//! `cargo bench --bench append` measures SQLite in a temporary directory, and Postgres on the server of
+//! `TEST_POSTGRES_URL`, in a database of its own.
+
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
+use std::error::Error;
+use std::io::Write;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use cqrs_es::persist::{PersistedEventRepository, SerializedEvent};
+use domain::id::AccountId;
+use domain::{Aggregate, Personal};
+use event_log::append::{Bounds, Verdict};
+use event_log::homes::{Homes, Target};
+use event_log::keys::{Keys, Secret};
+use event_log::log::{Decided, Loaded};
+use event_log::{EventLog, Metadata};
+use postgres_es::PostgresEventRepository;
+use sqlite_es::SqliteEventRepository;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection};
+use uuid::Uuid;
+
+use self::toy::{Card, Event};
+
+#[path = "../tests/event_log/toy.rs"]
+mod toy;
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+const CALLERS: [usize; 4] = [1, 16, 64, 256];
+const TURNS: usize = 3;
+const TURN: Duration = Duration::from_secs(2);
+/// What both libraries' own pools open.
+const CONNECTIONS: u32 = 10;
+/// About as much text as a short journal entry.
+const WORDS: &str = "Today I listened before I answered, and the talk with my sister went better than I had feared. \
+    I noticed how my shoulders sank when she laughed, and I would like to remember that the next time.";
+
+const PLAIN_TABLE: &str = "CREATE TABLE plain_events (
+    aggregate_type text NOT NULL, aggregate_id text NOT NULL, sequence bigint CHECK (sequence >= 0) NOT NULL,
+    event_type text NOT NULL, event_version text NOT NULL, payload json NOT NULL, metadata json NOT NULL,
+    PRIMARY KEY (aggregate_type, aggregate_id, sequence))";
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a benchmark is where time and ids come from"
+)]
+fn moment() -> (DateTime<Utc>, Uuid) {
+    (Utc::now(), Uuid::now_v7())
+}
+
+/// Our store: seal, hash, judge, number, write.
+struct Ours {
+    log: EventLog,
+    owner: AccountId,
+}
+
+impl Ours {
+    async fn open(target: &Target) -> Result<Self, Failure> {
+        let homes = Homes::open(target).await?;
+        homes.migrate().await?;
+        let keys = Arc::new(Keys::new(homes.keys.clone(), &Secret::random()));
+        let (now, owner) = moment();
+        keys.create_subject(owner, owner, now).await?;
+        let (log, _task) = EventLog::open(homes, keys, Vec::new(), Bounds::default(), now).await?;
+        Ok(Self {
+            log,
+            owner: AccountId(owner),
+        })
+    }
+}
+
+/// Theirs: a transaction with one INSERT of the seven columns.
+enum Theirs {
+    Postgres(PostgresEventRepository),
+    Sqlite(SqliteEventRepository),
+}
+
+enum Side {
+    Ours(Box<Ours>),
+    Theirs(Theirs),
+}
+
+impl Side {
+    /// One event for a new stream.
+    async fn append(&self) -> Result<(), Failure> {
+        let (now, id) = moment();
+        let stream = id.to_string();
+        let name = Personal::Known(WORDS.to_owned());
+        let role = "member";
+        match self {
+            Self::Ours(ours) => {
+                let before = Loaded::<Card>::default();
+                let metadata = Metadata {
+                    correlation_id: id,
+                    causation_id: None,
+                    actor_id: ours.owner.to_string(),
+                    actor_role: role,
+                };
+                let decided = Decided {
+                    id: &stream,
+                    before: &before,
+                    events: &[(
+                        id,
+                        Event::Opened {
+                            owner: ours.owner,
+                            name,
+                        },
+                    )],
+                    metadata: &metadata,
+                    remember: None,
+                    key_id: id,
+                    now,
+                };
+                match ours.log.append(decided).await?.0 {
+                    Verdict::Appended { .. } => Ok(()),
+                    verdict => Err(format!("{verdict:?}").into()),
+                }
+            }
+            Self::Theirs(theirs) => {
+                let event = Event::Opened {
+                    owner: AccountId(id),
+                    name,
+                };
+                let event = SerializedEvent::new(
+                    stream,
+                    1,
+                    <Card as cqrs_es::Aggregate>::TYPE.to_owned(),
+                    "opened".to_owned(),
+                    "1".to_owned(),
+                    serde_json::to_value(&event)?,
+                    serde_json::json!({"actor_role": role}),
+                );
+                theirs.persist::<Card>(&[event]).await
+            }
+        }
+    }
+}
+
+impl Theirs {
+    async fn persist<A: Aggregate>(&self, events: &[SerializedEvent]) -> Result<(), Failure> {
+        match self {
+            Self::Postgres(repository) => repository.persist::<A>(events, None).await,
+            Self::Sqlite(repository) => repository.persist::<A>(events, None).await,
+        }
+        .map_err(Into::into)
+    }
+}
+
+/// Commands that came back within one turn, and those that failed.
+async fn turn(side: &Arc<Side>, callers: usize) -> (u64, u64, Duration) {
+    let began = Instant::now();
+    let tasks: Vec<_> = (0..callers)
+        .map(|_| {
+            let side = Arc::clone(side);
+            tokio::spawn(async move {
+                let (mut done, mut failed) = (0, 0);
+                while began.elapsed() < TURN {
+                    match side.append().await {
+                        Ok(()) => done += 1,
+                        Err(_) => failed += 1,
+                    }
+                }
+                (done, failed)
+            })
+        })
+        .collect();
+    let (mut done, mut failed) = (0, 0);
+    for (more, bad) in futures::future::join_all(tasks).await.into_iter().flatten() {
+        done += more;
+        failed += bad;
+    }
+    (done, failed, began.elapsed())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of a few seconds")]
+async fn compare(engine: &str, library: &str, ours: Ours, theirs: Theirs) -> Result<(), Failure> {
+    let sides = [
+        Arc::new(Side::Ours(Box::new(ours))),
+        Arc::new(Side::Theirs(theirs)),
+    ];
+    println!("\n{engine}: appends a second, full sealed row (ours) against {library}'s plain row");
+    println!(
+        "{:>8} {:>10} {:>10} {:>7}",
+        "callers", "ours", "theirs", "ratio"
+    );
+    for callers in CALLERS {
+        let mut rates = [0.0; 2];
+        let mut failures = [0; 2];
+        let mut times = [Duration::ZERO; 2];
+        let mut counts = [0_u64; 2];
+        for _ in 0..TURNS {
+            for (at, side) in sides.iter().enumerate() {
+                let (done, failed, took) = turn(side, callers).await;
+                counts[at] += done;
+                failures[at] += failed;
+                times[at] += took;
+            }
+        }
+        for at in 0..2 {
+            rates[at] = counts[at] as f64 / times[at].as_secs_f64();
+        }
+        let [ours, theirs] = rates;
+        let note = match failures {
+            [0, 0] => String::new(),
+            [ours, theirs] => format!("   failed: ours {ours}, theirs {theirs}"),
+        };
+        println!(
+            "{callers:>8} {ours:>10.0} {theirs:>10.0} {:>7.2}{note}",
+            ours / theirs
+        );
+        std::io::stdout().flush()?;
+    }
+    Ok(())
+}
+
+async fn sqlite() -> Result<(), Failure> {
+    let directory = tempfile::tempdir()?;
+    let target = Target::Sqlite {
+        directory: directory.path().join("ours"),
+    };
+    let ours = Ours::open(&target).await?;
+    let options = SqliteConnectOptions::new()
+        .filename(directory.path().join("theirs.db"))
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full);
+    let pool = SqlitePoolOptions::new()
+        .max_connections(CONNECTIONS)
+        .connect_with(options)
+        .await?;
+    sqlx::query(PLAIN_TABLE).execute(&pool).await?;
+    let theirs = SqliteEventRepository::new(pool).with_tables("plain_events", "snapshots");
+    compare("SQLite", "sqlite-es", ours, Theirs::Sqlite(theirs)).await
+}
+
+async fn postgres(url: &str) -> Result<(), Failure> {
+    let server = PgConnectOptions::from_str(url)?;
+    let mut connection = server.connect().await?;
+    let name = format!("soulsense_bench_{}", moment().1.simple());
+    sqlx::query(&format!("CREATE DATABASE {name} TEMPLATE template0"))
+        .execute(&mut connection)
+        .await?;
+    let measured = postgres_in(server.clone().database(&name)).await;
+    sqlx::query(&format!("DROP DATABASE {name} WITH (FORCE)"))
+        .execute(&mut connection)
+        .await?;
+    connection.close().await?;
+    measured
+}
+
+async fn postgres_in(options: PgConnectOptions) -> Result<(), Failure> {
+    let target = Target::Postgres {
+        url: options.to_url_lossy().to_string(),
+        max_connections: CONNECTIONS,
+    };
+    let ours = Ours::open(&target).await?;
+    let pool = PgPoolOptions::new()
+        .max_connections(CONNECTIONS)
+        .connect_with(options)
+        .await?;
+    sqlx::query(PLAIN_TABLE).execute(&pool).await?;
+    let theirs = PostgresEventRepository::new(pool).with_tables("plain_events", "snapshots");
+    compare("Postgres", "postgres-es", ours, Theirs::Postgres(theirs)).await
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    sqlite().await?;
+    match std::env::var("TEST_POSTGRES_URL") {
+        Ok(url) if !url.is_empty() => postgres(&url).await,
+        _ => {
+            println!("\nPostgres: skipped, TEST_POSTGRES_URL is not set");
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The homes: migrated once however many start together, and refused when another version made them.
+
+use std::error::Error;
+
+use event_log::database::Engine;
+use event_log::execute;
+use event_log::homes::{Homes, HomesError, Target};
+use futures::future::try_join_all;
+
+use crate::support::engines::{Installation, Outcome};
+
+const BOTH: [Engine; 2] = [Engine::Sqlite, Engine::Postgres];
+
+#[tokio::test]
+async fn homes_that_were_never_migrated_are_behind() -> Outcome {
+    for engine in BOTH {
+        let installation = Installation::bare(engine).await?;
+        let refused = installation.homes.check().await;
+        assert!(
+            matches!(refused, Err(HomesError::Behind { home: "log" })),
+            "{refused:?}"
+        );
+        installation.homes.migrate().await?;
+        installation.homes.check().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_start_together_migrate_once() -> Outcome {
+    for engine in BOTH {
+        let installation = Installation::bare(engine).await?;
+        let mut nodes: Vec<Homes> = Vec::new();
+        for _ in 0..4 {
+            nodes.push(installation.reopened().await?);
+        }
+        try_join_all(nodes.iter().map(Homes::migrate)).await?;
+        for node in &nodes {
+            node.check().await?;
+            node.migrate().await?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_schema_of_a_newer_version_is_refused() -> Outcome {
+    for engine in BOTH {
+        let installation = Installation::on(engine).await?;
+        let table = match engine {
+            Engine::Postgres => "state._sqlx_migrations",
+            Engine::Sqlite => "_sqlx_migrations",
+        };
+        let text = format!(
+            "INSERT INTO {table} (version, description, success, checksum, execution_time)
+             SELECT 9999, description, success, checksum, execution_time FROM {table} WHERE version = 1"
+        );
+        execute!(installation.homes.state, &text)?;
+        for refused in [
+            installation.homes.check().await,
+            installation.homes.migrate().await,
+        ] {
+            assert!(
+                matches!(
+                    refused,
+                    Err(HomesError::Newer {
+                        home: "state",
+                        version: 9999
+                    })
+                ),
+                "{refused:?}"
+            );
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_url_that_cannot_be_read_is_refused_without_its_password() -> Outcome {
+    let target = Target::Postgres {
+        url: "postgres://soulsense:hunter2@localhost:port/soulsense".to_owned(),
+        max_connections: 2,
+    };
+    let Err(error) = Homes::open(&target).await else {
+        return Err("it opened".into());
+    };
+    assert!(matches!(error, HomesError::Url(_)));
+    let mut cause: Option<&dyn Error> = Some(&error);
+    while let Some(error) = cause {
+        assert!(!format!("{error} {error:?}").contains("hunter2"));
+        cause = error.source();
+    }
+    assert!(!format!("{target:?}").contains("hunter2"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_data_directory_that_cannot_be_made_is_named() -> Outcome {
+    let place = tempfile::tempdir()?;
+    let file = place.path().join("file");
+    tokio::fs::write(&file, "").await?;
+    let directory = file.join("data");
+    let refused = Homes::open(&Target::Sqlite {
+        directory: directory.clone(),
+    })
+    .await;
+    assert!(matches!(refused, Err(HomesError::Directory(named, _)) if named == directory));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_closed_or_absent_database_is_unreachable_and_not_behind() -> Outcome {
+    for engine in BOTH {
+        let installation = Installation::on(engine).await?;
+        let homes = installation.reopened().await?;
+        homes.close().await;
+        let refused = homes.check().await;
+        assert!(
+            matches!(refused, Err(HomesError::Unreachable(_))),
+            "{refused:?}"
+        );
+    }
+    Ok(())
+}
