@@ -17,6 +17,7 @@ use domain::journal::entry::{Draft, EntryBody, EntryCommand};
 use domain::language::Language;
 use event_log::Metadata;
 use futures::StreamExt;
+use projections::generations::State;
 use soulsense::clock::{Clock, Ids};
 use soulsense::commands::Request;
 use soulsense::config::Config;
@@ -184,7 +185,7 @@ async fn settled(node: &Arc<Node>) -> anyhow::Result<()> {
 async fn built(node: &Arc<Node>) -> anyhow::Result<()> {
     loop {
         let rows = node.projector.generations().list().await?;
-        if node.projector.is_live() && rows.iter().all(|row| row.state != "building") {
+        if node.projector.is_live() && rows.iter().all(|row| row.state != State::Building) {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(20)).await;

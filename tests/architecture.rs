@@ -494,7 +494,7 @@ fn a_statement_in_rust_is_found() {
         for path in ["src/http/journal.rs", "projections/src/journal/queries.rs"] {
             assert_eq!(stray_statements(&source(path, text)).len(), 1, "{text}");
         }
-        for path in ["projections/src/projector.rs", "event_log/src/sqlite.rs"] {
+        for path in ["projections/src/generations.rs", "event_log/src/sqlite.rs"] {
             assert!(stray_statements(&source(path, text)).is_empty(), "{text}");
         }
     }

@@ -4,6 +4,7 @@ mod architecture;
 mod audit;
 mod documents;
 mod event_log;
+mod event_shapes;
 mod exams;
 mod gamification;
 mod identity;

@@ -22,11 +22,16 @@ impl Fields {
         pointer: &str,
         given: Option<T>,
         parse: impl FnOnce(T) -> Result<U, Violation>,
-    ) -> Option<Option<U>> {
-        match given {
-            None => Some(None),
-            Some(value) => self.check(pointer, parse(value)).map(Some),
+    ) -> Option<U> {
+        self.check(pointer, parse(given?))
+    }
+
+    /// 422 with everything that was noted, if anything was.
+    pub(super) fn finish(self) -> Result<(), Problem> {
+        if self.0.is_empty() {
+            return Ok(());
         }
+        Err(self.refuse())
     }
 
     /// 422 with everything that was noted.

@@ -69,9 +69,10 @@ pub(super) async fn login(
         login.device_label.as_deref(),
         DeviceLabel::parse,
     );
-    let (Some(password), Some(label)) = (password, label) else {
+    let Some(password) = password else {
         return Err(fields.refuse());
     };
+    fields.finish()?;
     let (id, account) = find(&node, &login.identifier).await?;
     let request = intent.clone().unproven(id.to_string());
     if !knows_password(&node, id, &account, &password, &request).await? {

@@ -92,20 +92,12 @@ impl Registration {
             fields.check_given("/last_name", self.last_name.as_deref(), PersonName::parse);
         let age = fields.check_given("/age", self.age, Age::try_new);
         let gender = fields.check_given("/gender", self.gender.as_deref(), Gender::parse);
-        let (
-            Some(password),
-            Some(username),
-            Some(email),
-            Some(first_name),
-            Some(last_name),
-            Some(age),
-            Some(gender),
-        ) = (
-            password, username, email, first_name, last_name, age, gender,
-        )
+        let (Some(password), Some(username), Some(email), Some(first_name)) =
+            (password, username, email, first_name)
         else {
             return Err(fields.refuse());
         };
+        fields.finish()?;
         Ok(Checked {
             username,
             password: Zeroizing::new(password.as_str().to_owned()),
