@@ -4,3 +4,4 @@ pub mod app;
 pub mod engines;
 pub mod gate;
 pub mod postgres;
+pub mod rebuild;
