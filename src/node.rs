@@ -97,7 +97,7 @@ pub struct Node {
     stop_effects: CancellationToken,
     projecting: TaskTracker,
     effects: TaskTracker,
-    _lock: Option<std::fs::File>,
+    lock: Mutex<Option<std::fs::File>>,
 }
 
 impl std::fmt::Debug for Node {
@@ -207,7 +207,7 @@ impl Node {
             stop_effects: CancellationToken::new(),
             projecting: TaskTracker::new(),
             effects: TaskTracker::new(),
-            _lock: lock,
+            lock: Mutex::new(lock),
         }))
     }
 
@@ -247,7 +247,8 @@ impl Node {
         Ok(())
     }
 
-    /// Stops in the order that loses nothing: policies and jobs, the appender's queue, projections, pools.
+    /// Stops in the order that loses nothing: policies and jobs, the appender's queue, projections, pools, the
+    /// lock on the files.
     /// Requests must have ended before.
     pub async fn stop(&self) {
         self.stop_effects.cancel();
@@ -276,6 +277,10 @@ impl Node {
             tracing::warn!("projections did not end in time");
         }
         self.homes.close().await;
+        self.lock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
     }
 
     /// The read models as they are now.

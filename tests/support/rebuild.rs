@@ -7,6 +7,7 @@ use event_log::database::{Database, Engine};
 use event_log::keys::Keys;
 use event_log::sealing::{Cell, Opener, column_key_id};
 use event_log::{fetch_all, fetch_one};
+use projections::generations::State;
 use projections::projector::Projector;
 use projections::tables::{Tables, markers};
 use serde_json::{Value, from_str};
@@ -77,7 +78,7 @@ async fn live(projector: &Projector) -> Result<BTreeMap<String, i64>, sqlx::Erro
     let rows = projector.generations().list().await?;
     Ok(rows
         .into_iter()
-        .filter(|row| row.state == "live")
+        .filter(|row| row.state == State::Live)
         .map(|row| (row.projection, row.generation))
         .collect())
 }
