@@ -64,7 +64,7 @@ async fn once(job: &dyn Job, node: &Arc<Node>, leases: &Leases, first: bool) -> 
     outcome
 }
 
-/// Forgets what has expired: command ids and challenges.
+/// Forgets what has expired: command ids, failed attempts, challenges, used codes.
 struct Forget;
 
 #[async_trait]
@@ -80,6 +80,9 @@ impl Job for Forget {
     async fn run(&self, node: &Arc<Node>) -> anyhow::Result<()> {
         let now = node.clock.now();
         node.log.forget_commands(now).await?;
+        node.ladder.forget(now).await?;
+        node.challenges.forget(now).await?;
+        node.totp_steps.forget(now).await?;
         Ok(())
     }
 }

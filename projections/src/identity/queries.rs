@@ -162,7 +162,7 @@ pub async fn sessions(
         at: row.started_at,
         id: row.id,
     });
-    let sealed = page.items.iter().flat_map(SessionRow::sealed);
+    let sealed: Vec<&[u8]> = page.items.iter().flat_map(SessionRow::sealed).collect();
     let opener = Opener::fetch(&models.keys, sealed).await?;
     let items = page.items.into_iter().map(|row| row.open(&opener));
     Ok(Page {
@@ -230,10 +230,11 @@ async fn open_accounts(
     models: &Pinned,
     rows: Vec<AccountRow>,
 ) -> Result<Vec<AccountView>, ProjectionError> {
-    let sealed = rows
+    let sealed: Vec<&[u8]> = rows
         .iter()
         .flat_map(|row| [row.username.as_deref(), row.email.as_deref()])
-        .flatten();
+        .flatten()
+        .collect();
     let opener = Opener::fetch(&models.keys, sealed).await?;
     rows.into_iter().map(|row| row.open(&opener)).collect()
 }

@@ -3,28 +3,27 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::HeaderMap;
-use axum::response::IntoResponse;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use domain::id::AccountId;
-use domain::identity::account::{
-    Account, AccountCommand, AccountError, Password, PasswordHash, Status, USERNAME_SCOPE, Username,
-};
+use domain::identity::account::{Account, Password, USERNAME_SCOPE, Username};
 use domain::identity::session::DeviceLabel;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use zeroize::Zeroizing;
 
 use super::fields::Fields;
 use super::log_failed;
+use super::proof::knows_password;
 use super::refusal::Refusal;
-use super::signed_in::{SignedIn, device, sign_in};
-use crate::commands::Request;
-use crate::hashing::Verdict;
+use super::sign_in::{Proven, SignedIn, device};
+use super::transport::Transport;
 use crate::http::Problem;
-use crate::http::command::Intent;
+use crate::http::command::{Intent, query_failed};
 use crate::http::extract::{Json, Throttle};
 use crate::http::problem::ProblemDocument;
 use crate::node::Node;
+use crate::state::challenges::{Challenge, Purpose};
+use crate::state::ladder::Climber;
 
 /// Who wants in.
 #[derive(Deserialize, ToSchema)]
@@ -37,21 +36,40 @@ pub(super) struct Login {
     /// What to call this device in the list of sessions, 1 to 100 characters.
     #[schema(example = "Asha's phone")]
     device_label: Option<String>,
+    #[serde(default)]
+    transport: Transport,
+}
+
+/// The password was right, the second factor is missing.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Challenged {
+    #[schema(example = true)]
+    two_factor_required: bool,
+    /// For `/auth/login/2fa`, and for nothing else.
+    #[schema(example = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k")]
+    challenge_token: String,
+    /// Seconds for which it is good.
+    #[schema(example = 300)]
+    expires_in: i64,
 }
 
 /// Log in
+///
+/// Names that nobody has and wrong passwords are answered alike. After failures the next attempt has to
+/// wait: 429 with `Retry-After`.
 #[utoipa::path(
     post,
     path = "/auth/login",
     tag = "auth",
     request_body = Login,
     responses(
-        (status = 200, description = "Signed in", body = SignedIn, headers(("Soulsense-Position" = i64))),
+        (status = 200, description = "Signed in", body = SignedIn, headers(("Soulsense-Position" = i64), ("Set-Cookie" = String))),
+        (status = 202, description = "The second factor is missing", body = Challenged),
         (status = 400, description = "`request.malformed_json`, `request.unknown_field`, `request.nul_character`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`identity.credentials_refused`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`identity.suspended`, `identity.deletion_pending`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`identity.suspended`, `identity.origin_refused`; `identity.deletion_pending` with `purge_after` and `restore_token`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "`request.invalid`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 429, description = "`request.too_many`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 429, description = "`identity.too_many_attempts`, `request.too_many`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "`service.busy`, `service.unavailable`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
@@ -61,27 +79,60 @@ pub(super) async fn login(
     headers: HeaderMap,
     intent: Intent,
     Json(login): Json<Login>,
-) -> Result<impl IntoResponse, Problem> {
+) -> Result<Response, Problem> {
+    login.transport.admit(&node, &headers)?;
     let mut fields = Fields::default();
     let password = fields.check("/password", Password::presented(&login.password));
-    let label = fields.check_given(
-        "/device_label",
-        login.device_label.as_deref(),
-        DeviceLabel::parse,
-    );
+    let label = login.device_label.as_deref();
+    let label = fields.check_given("/device_label", label, DeviceLabel::parse);
     let Some(password) = password else {
         return Err(fields.refuse());
     };
     fields.finish()?;
+
+    let climber = Climber::Identifier(&login.identifier);
+    let attempt = node.ladder.attempt(climber, node.clock.now()).await?;
     let (id, account) = find(&node, &login.identifier).await?;
     let request = intent.clone().unproven(id.to_string());
     if !knows_password(&node, id, &account, &password, &request).await? {
+        attempt
+            .failed(node.clock.now())
+            .await
+            .map_err(query_failed)?;
         return Err(Refusal::Credentials.into());
     }
-    in_good_standing(&account)?;
+    let sequence = account.sequence();
+    if account.two_factor_is_on() {
+        return ask_for_second_factor(&node, id, sequence).await;
+    }
+    attempt.succeeded().await.map_err(query_failed)?;
+    let proven = Proven {
+        id,
+        account: &account,
+        sequence,
+    };
     let device = device(label, ip, &headers);
-    let (position, signed_in) = sign_in(&node, intent, id, &account, device).await?;
-    Ok((position, Json(signed_in)))
+    proven.sign_in(&node, intent, device, login.transport).await
+}
+
+async fn ask_for_second_factor(
+    node: &Node,
+    account: AccountId,
+    sequence: u64,
+) -> Result<Response, Problem> {
+    let purpose = Purpose::SecondFactor;
+    let challenge = Challenge { account, sequence };
+    let challenge_token = node
+        .challenges
+        .issue(purpose, challenge, node.clock.now())
+        .await
+        .map_err(query_failed)?;
+    let reply = Challenged {
+        two_factor_required: true,
+        challenge_token,
+        expires_in: purpose.lifetime().num_seconds(),
+    };
+    Ok((StatusCode::ACCEPTED, Json(reply)).into_response())
 }
 
 /// The account that an identifier names. What names nobody gives the account of nobody, after the same
@@ -100,51 +151,4 @@ async fn find(node: &Node, identifier: &str) -> Result<(AccountId, Account), Pro
         .unwrap_or_default();
     let loaded = node.accounts.load(&id.to_string()).await?;
     Ok((id, loaded.state))
-}
-
-/// Whether the password is the account's, in the same time whether or not there is one. A hash with
-/// outgrown parameters is made anew on the way.
-pub(super) async fn knows_password(
-    node: &Node,
-    id: AccountId,
-    account: &Account,
-    password: &Password,
-    request: &Request,
-) -> Result<bool, Problem> {
-    let text = Zeroizing::new(password.as_str().to_owned());
-    let Some(stored) = account.password_hash() else {
-        node.hasher.verify_nothing(text).await?;
-        return Ok(false);
-    };
-    match node.hasher.verify(text.clone(), stored.to_owned()).await? {
-        Verdict::Differs => Ok(false),
-        Verdict::Matches {
-            needs_rehash: false,
-        } => Ok(true),
-        Verdict::Matches { needs_rehash: true } => {
-            let command = AccountCommand::RecordPasswordRehash {
-                replaces: PasswordHash::new(stored),
-                password_hash: PasswordHash::new(node.hasher.hash(text).await?),
-                now: node.clock.now(),
-            };
-            node.accounts
-                .execute(&id.to_string(), &command, request)
-                .await?;
-            Ok(true)
-        }
-    }
-}
-
-/// Refuses whom the house has shut out or who is leaving it.
-fn in_good_standing(account: &Account) -> Result<(), Problem> {
-    let refusal = match account.status() {
-        Status::Active => return Ok(()),
-        Status::Suspended => AccountError::Suspended,
-        Status::DeletionRequested => match account.purge_after() {
-            Some(purge_after) => AccountError::DeletionPending { purge_after },
-            None => AccountError::NotFound,
-        },
-        Status::Unregistered | Status::Erasing | Status::Erased => AccountError::NotFound,
-    };
-    Err(Problem::from_rejection(&refusal))
 }

@@ -12,14 +12,14 @@ use domain::identity::account::{
     USERNAME_SCOPE, Username,
 };
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use zeroize::Zeroizing;
 
 use super::fields::Fields;
 use super::log_failed;
 use crate::http::Problem;
 use crate::http::command::{Intent, Position};
-use crate::http::extract::{Json, Throttle};
+use crate::http::extract::{Json, Query, Throttle};
 use crate::http::problem::ProblemDocument;
 use crate::node::Node;
 
@@ -177,4 +177,54 @@ pub(super) async fn register(
             created_at: now,
         }),
     ))
+}
+
+/// A name to look at.
+#[derive(Deserialize, IntoParams)]
+pub(super) struct UsernameQuery {
+    #[param(example = "asha_r")]
+    username: String,
+}
+
+/// Whether a name can be had.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Availability {
+    /// The name as it would be kept.
+    #[schema(example = "asha_r")]
+    username: String,
+    /// Nobody has it, and nobody had it until lately.
+    #[schema(example = true)]
+    available: bool,
+}
+
+/// Whether a username can be had
+#[utoipa::path(
+    get,
+    path = "/auth/check-username",
+    tag = "auth",
+    params(UsernameQuery),
+    responses(
+        (status = 200, description = "Whether it can be had", body = Availability),
+        (status = 422, description = "`request.invalid`: no name of this form can be had", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "`service.unavailable`", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn check_username(
+    State(node): State<Arc<Node>>,
+    Query(query): Query<UsernameQuery>,
+) -> Result<impl IntoResponse, Problem> {
+    let mut fields = Fields::default();
+    let username = fields.check("/username", Username::parse(&query.username));
+    let Some(username) = username else {
+        return Err(fields.refuse());
+    };
+    let holder = node
+        .log
+        .claim_holder(USERNAME_SCOPE, username.as_str(), node.clock.now())
+        .await
+        .map_err(log_failed)?;
+    Ok(Json(Availability {
+        username: username.as_str().to_owned(),
+        available: holder.is_none(),
+    }))
 }
