@@ -256,7 +256,8 @@ impl Node {
         Ok(())
     }
 
-    /// Stops in the order that loses nothing: policies and jobs, the appender's queue, projections, pools.
+    /// Stops in the order that loses nothing: policies and jobs, the appender's queue, projections, pools, the
+    /// lock on the files.
     /// Requests must have ended before.
     pub async fn stop(&self) {
         self.stop_effects.cancel();
