@@ -90,7 +90,7 @@ async fn a_percentile_takes_twenty_others_with_sound_results() -> Outcome {
         assert_eq!(standing.at("/percentile"), 78);
 
         let leave = AccountCommand::RequestDeletion {
-            grace: Duration::from_secs(3_600),
+            grace: TimeDelta::hours(1),
             is_last_admin: false,
             now: app.node.clock.now(),
         };
