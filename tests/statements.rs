@@ -137,11 +137,20 @@ fn home_of<'h>(homes: &'h Homes, statement: &Written) -> Result<&'h Database, St
 }
 
 async fn understood(database: &Database, text: &str, runs: bool) -> Result<(), sqlx::Error> {
-    match database {
+    let prepared = match database {
         Database::Postgres(pool) if runs => sqlx::raw_sql(text).execute(pool).await.map(|_| ()),
         Database::Sqlite(pool) if runs => sqlx::raw_sql(text).execute(pool).await.map(|_| ()),
         Database::Postgres(pool) => pool.acquire().await?.prepare(text).await.map(|_| ()),
         Database::Sqlite(pool) => pool.acquire().await?.prepare(text).await.map(|_| ()),
+    };
+    match prepared {
+        // the last thing Postgres looks at: a parameter whose type only the bound value will tell
+        Err(sqlx::Error::Database(error))
+            if matches!(error.code().as_deref(), Some("42P18" | "42P08")) =>
+        {
+            Ok(())
+        }
+        prepared => prepared,
     }
 }
 

@@ -4,3 +4,5 @@ pub mod app;
 pub mod engines;
 pub mod gate;
 pub mod postgres;
+pub mod rebuild;
+pub mod staff;

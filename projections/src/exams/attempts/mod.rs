@@ -7,6 +7,6 @@ mod queries;
 
 pub use projection::Exams;
 pub use queries::{
-    Attempt, Filter, HistoryItem, Scored, Standing, current, exam, history, last_completed, result,
+    Attempt, Filter, HistoryItem, Latest, Scored, Standing, current, exam, history, latest, result,
     standing,
 };

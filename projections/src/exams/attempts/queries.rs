@@ -25,7 +25,7 @@ static ANSWERS: Statement = statement!("../../../sql/exams/attempts/answers.sql"
 static RESULT: Statement = statement!("../../../sql/exams/attempts/result.sql");
 static CATEGORY_RESULTS: Statement = statement!("../../../sql/exams/attempts/category_results.sql");
 static STANDING: Statement = statement!("../../../sql/exams/attempts/standing.sql");
-static LAST_COMPLETED: Statement = statement!("../../../sql/exams/attempts/last_completed.sql");
+static LATEST: Statement = statement!("../../../sql/exams/attempts/latest.sql");
 static HISTORY: Statement = statement!("../../../sql/exams/attempts/history.sql");
 
 /// An attempt with its answers so far.
@@ -142,20 +142,41 @@ async fn with_answers(
     }))
 }
 
-/// When a member last completed an exam of an instrument.
-pub async fn last_completed(
+/// What a member's next exam of an instrument depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Latest {
+    /// This one is under way, if only because nobody has noticed yet that its time ran out.
+    UnderWay(ExamId),
+    /// None is under way, and the last one was completed then.
+    CompletedAt(DateTime<Utc>),
+}
+
+impl Latest {
+    /// When the last one was completed, unless one is under way.
+    pub const fn completed_at(self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::UnderWay(_) => None,
+            Self::CompletedAt(at) => Some(at),
+        }
+    }
+}
+
+/// What a member's next exam of an instrument depends on; `None` before the first.
+pub async fn latest(
     models: &Pinned,
     account: AccountId,
     instrument: &str,
-) -> Result<Option<DateTime<Utc>>, QueryError> {
-    let row: Option<(DateTime<Utc>,)> = fetch_optional!(
+) -> Result<Option<Latest>, QueryError> {
+    let row: Option<(Uuid, Option<DateTime<Utc>>)> = fetch_optional!(
         models.database,
-        (DateTime<Utc>,),
-        &models.sql(&LAST_COMPLETED),
+        (Uuid, Option<DateTime<Utc>>),
+        &models.sql(&LATEST),
         account.0,
         instrument
     )?;
-    Ok(row.map(|(at,)| at))
+    Ok(row.map(|(id, completed_at)| {
+        completed_at.map_or(Latest::UnderWay(id.into()), Latest::CompletedAt)
+    }))
 }
 
 /// A completed exam with its result.
