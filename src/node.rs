@@ -256,8 +256,7 @@ impl Node {
         Ok(())
     }
 
-    /// Stops in the order that loses nothing: policies and jobs, the appender's queue, projections, pools, the
-    /// lock on the files.
+    /// Stops in the order that loses nothing: policies and jobs, the appender's queue, projections, pools.
     /// Requests must have ended before.
     pub async fn stop(&self) {
         self.stop_effects.cancel();
@@ -286,6 +285,7 @@ impl Node {
             tracing::warn!("projections did not end in time");
         }
         self.homes.close().await;
+        // closing the file lets another server take the data
         self.lock
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -5,3 +5,4 @@ pub mod engines;
 pub mod gate;
 pub mod postgres;
 pub mod rebuild;
+pub mod staff;

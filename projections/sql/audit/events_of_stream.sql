@@ -4,9 +4,9 @@ SELECT position, event_id, recorded_at, aggregate_type, aggregate_id, sequence, 
  WHERE position > $7 AND position < $8
    AND aggregate_type = $1
    AND aggregate_id = $2
-   AND ($3 IS NULL OR event_type = $3)
-   AND ($4 IS NULL OR actor_id = $4)
-   AND ($5 IS NULL OR subject_id = $5)
-   AND ($6 IS NULL OR correlation_id = $6)
+   AND (event_type = $3 OR $3 IS NULL)
+   AND (actor_id = $4 OR $4 IS NULL)
+   AND (subject_id = $5 OR $5 IS NULL)
+   AND (correlation_id = $6 OR $6 IS NULL)
  ORDER BY position DESC
  LIMIT $9
