@@ -104,7 +104,7 @@ pub struct Node {
     stop_effects: CancellationToken,
     projecting: TaskTracker,
     effects: TaskTracker,
-    _lock: Option<std::fs::File>,
+    lock: Mutex<Option<std::fs::File>>,
 }
 
 impl std::fmt::Debug for Node {
@@ -219,7 +219,7 @@ impl Node {
             stop_effects: CancellationToken::new(),
             projecting: TaskTracker::new(),
             effects: TaskTracker::new(),
-            _lock: lock,
+            lock: Mutex::new(lock),
         }))
     }
 
@@ -288,6 +288,11 @@ impl Node {
             tracing::warn!("projections did not end in time");
         }
         self.homes.close().await;
+        // closing the file lets another server take the data
+        self.lock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
     }
 
     /// The read models as they are now.

@@ -137,14 +137,15 @@ async fn turn(policy: &dyn Policy, node: &Node, stop: &CancellationToken) -> any
         handled.collect(),
     )
     .await?;
-    if let Err(error) = dispatch(policy, node, facts, stop).await {
-        node.subscriptions
-            .fail(name, lease, "a command failed; see the server's log")
-            .await?;
-        return Err(error);
-    }
-    if stop.is_cancelled() {
-        return Ok(false);
+    match dispatch(policy, node, lease, facts, stop).await {
+        Ok(true) => {}
+        Ok(false) => return Ok(false),
+        Err(error) => {
+            node.subscriptions
+                .fail(name, lease, "a command failed; see the server's log")
+                .await?;
+            return Err(error);
+        }
     }
     Ok(node.subscriptions.advance(name, lease, last).await? && last < head)
 }
@@ -161,13 +162,15 @@ async fn lease(policy: &dyn Policy, node: &Node, head: i64) -> anyhow::Result<Op
     Ok(node.subscriptions.take(policy.name()).await?)
 }
 
-/// Reacts to a page, in order per subject, renewing the lease meanwhile.
+/// Reacts to a page, in order per subject, renewing the lease meanwhile. False when the page is not done:
+/// the lease is lost, or the node stops.
 async fn dispatch(
     policy: &dyn Policy,
     node: &Node,
+    lease: Lease,
     facts: Vec<Fact>,
     stop: &CancellationToken,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
     let mut subjects: BTreeMap<_, Vec<Fact>> = BTreeMap::new();
     for fact in facts {
         subjects
@@ -192,9 +195,14 @@ async fn dispatch(
         tokio::select! {
             outcomes = &mut reactions => break outcomes,
             () = tokio::time::sleep(POLL * 2) => {
-                node.subscriptions.take(policy.name()).await?;
+                // another node goes on from the checkpoint; what is under way here changes nothing twice
+                let renewed = node.subscriptions.take(policy.name()).await?;
+                if renewed.is_none_or(|renewed| renewed.epoch != lease.epoch) {
+                    return Ok(false);
+                }
             }
         }
     };
-    outcomes.into_iter().collect()
+    outcomes.into_iter().collect::<anyhow::Result<()>>()?;
+    Ok(!stop.is_cancelled())
 }

@@ -1,5 +1,7 @@
 //! Whenever an entry is written or an exam completed, the member's progress records it.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use chrono_tz::Tz;
 use cqrs_es::Aggregate;
@@ -39,7 +41,7 @@ impl Policy for AwardProgress {
         let event = fact
             .event
             .as_ref()
-            .map_err(|error| anyhow::anyhow!("{error}"))?;
+            .map_err(|error| anyhow::Error::new(Arc::clone(error)))?;
         let Some((account, command)) = command(fact, event) else {
             return Ok(());
         };

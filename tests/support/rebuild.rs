@@ -1,7 +1,7 @@
 //! Rebuilds every read model of an application and compares the new rows with the old ones, opened.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use event_log::database::{Database, Engine};
 use event_log::keys::Keys;
@@ -26,20 +26,8 @@ pub async fn rebuilt_equals_live(app: &App) -> Outcome {
     let projector = &app.node.projector;
     settled(app).await?;
     let before = live(projector).await?;
-    let head = app.node.log.reader().head().await?;
-    for projection in projector.projections() {
-        projector.rebuild(projection.as_ref(), head).await?;
-    }
-    let after = tokio::time::timeout(PATIENCE, async {
-        loop {
-            let now = live(projector).await?;
-            if now.iter().all(|(name, it)| before.get(name) != Some(it)) {
-                return Ok::<_, sqlx::Error>(now);
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    });
-    let after = after.await.map_err(|_| "a rebuild never ended")??;
+    rebuild_all(app).await?;
+    let after = live(projector).await?;
     for projection in projector.projections() {
         let name = projection.name();
         for marker in markers(projection.schema()) {
@@ -52,6 +40,40 @@ pub async fn rebuilt_equals_live(app: &App) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// Rebuilds every projection and waits until the new generations are what this application reads.
+pub async fn rebuild_all(app: &App) -> Outcome {
+    let projector = &app.node.projector;
+    let head = app.node.log.reader().head().await?;
+    let mut wanted = Vec::new();
+    for projection in projector.projections() {
+        let added = projector.rebuild(projection.as_ref(), head).await?;
+        wanted.push((
+            projection.name(),
+            added.ok_or("a rebuild was under way already")?,
+        ));
+    }
+    let began = Instant::now();
+    loop {
+        let live = projector.progress().now();
+        let all = wanted.iter().all(|(name, generation)| {
+            live.get(name)
+                .is_some_and(|at| at.generation == *generation && at.position >= head.position)
+        });
+        if all {
+            return Ok(());
+        }
+        if began.elapsed() > PATIENCE {
+            let rows = projector.generations().list().await?;
+            let stuck: Vec<_> = rows
+                .iter()
+                .filter(|row| row.state == State::Building)
+                .collect();
+            return Err(format!("these are still being built: {stuck:?}").into());
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// Waits until every projection and every policy has reached the head.
