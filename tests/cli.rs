@@ -143,22 +143,19 @@ async fn a_schema_of_a_later_version_is_refused() -> Outcome {
                  SELECT 9999, 'later', success, checksum, 0 FROM {table} WHERE version = 1"
             )
         };
-        match machine.url() {
-            Some(url) => {
-                let mut connection = sqlx::PgConnection::connect(url).await?;
-                sqlx::query(&later("log._sqlx_migrations"))
-                    .execute(&mut connection)
-                    .await?;
-            }
-            None => {
-                let file = machine.data().join("events.db");
-                let url = format!("sqlite:{}", file.display());
-                let mut connection = sqlx::SqliteConnection::connect(&url).await?;
-                sqlx::query(&later("_sqlx_migrations"))
-                    .execute(&mut connection)
-                    .await?;
-                connection.close().await?;
-            }
+        if let Some(url) = machine.url() {
+            let mut connection = sqlx::PgConnection::connect(url).await?;
+            sqlx::query(&later("log._sqlx_migrations"))
+                .execute(&mut connection)
+                .await?;
+        } else {
+            let file = machine.data().join("events.db");
+            let url = format!("sqlite:{}", file.display());
+            let mut connection = sqlx::SqliteConnection::connect(&url).await?;
+            sqlx::query(&later("_sqlx_migrations"))
+                .execute(&mut connection)
+                .await?;
+            connection.close().await?;
         }
         let variables = [("SOULSENSE_LISTEN", "127.0.0.1:0")];
         for command in [&["serve"][..], &["migrate"], &["audit"]] {

@@ -79,7 +79,8 @@ fn omissions(operation: &Value, under_api: bool) -> Vec<String> {
     if !operation["security"].is_null() && !says("401") {
         omissions.push("takes a token and does not say 401".to_owned());
     }
-    if !operation["requestBody"].is_null() && !(says("400") && says("422")) {
+    let refuses = says("400") && says("422");
+    if !operation["requestBody"].is_null() && !refuses {
         omissions.push("takes a body and does not say 400 and 422".to_owned());
     }
     if under_api && !says("503") {

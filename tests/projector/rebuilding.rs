@@ -40,7 +40,7 @@ async fn readers_see_no_error_and_no_gap_while_read_models_are_built_anew() -> O
             }
             Ok::<i32, Box<dyn std::error::Error>>(requests)
         };
-        let rebuild = async {
+        let replacing = async {
             let projector = &app.node.projector;
             for round in 0..4 {
                 let mut wanted = Vec::new();
@@ -65,12 +65,12 @@ async fn readers_see_no_error_and_no_gap_while_read_models_are_built_anew() -> O
             reading.store(false, Ordering::Relaxed);
             Ok::<(), Box<dyn std::error::Error>>(())
         };
-        let (requests, rebuilt) = tokio::join!(read, async {
-            let rebuilt = rebuild.await;
+        let (requests, done) = tokio::join!(read, async {
+            let done = replacing.await;
             reading.store(false, Ordering::Relaxed);
-            rebuilt
+            done
         });
-        rebuilt?;
+        done?;
         assert!(requests? > 20);
         let reply = asha.get("/users/me/activity?type=session_started").await?;
         assert_eq!(reply.at("/items").as_array().map(Vec::len), Some(5));
@@ -94,7 +94,7 @@ async fn a_new_generation_goes_live_while_the_log_never_stands_still() -> Outcom
             }
             Ok::<(), Box<dyn std::error::Error>>(())
         };
-        let rebuild = async {
+        let replacing = async {
             let tallies = node.projector.named("tallies").ok_or("no tallies")?;
             let head = house.log.reader().head().await?;
             node.projector.rebuild(tallies, head).await?;
@@ -106,9 +106,9 @@ async fn a_new_generation_goes_live_while_the_log_never_stands_still() -> Outcom
             writing.store(false, Ordering::Relaxed);
             live
         };
-        let (written, rebuilt) = tokio::join!(write, rebuild);
+        let (written, done) = tokio::join!(write, replacing);
         written?;
-        rebuilt?;
+        done?;
         let head = house.head().await?;
         node.caught_up(head).await?;
         assert_eq!(house.counted(&node.projector).await?, head);

@@ -155,9 +155,9 @@ async fn the_lag_is_told_in_events_and_in_seconds() -> Outcome {
         node.caught_up(7).await?;
         until("no lag is left", async || {
             let statuses = node.projector.status().await?;
-            let none =
+            let near =
                 |status: &projections::upkeep::Status| status.lag == 0 && status.lag_seconds == 0;
-            Ok(statuses.iter().all(none))
+            Ok(statuses.iter().all(near))
         })
         .await?;
         node.end().await?;
