@@ -3,12 +3,13 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use soulsense::cli::{self, Arguments};
-use soulsense::{config, telemetry};
+use soulsense::cli::{self, Arguments, output};
+use soulsense::config;
 
 fn main() -> ExitCode {
     match start() {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if output::is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error);
             ExitCode::FAILURE
@@ -20,8 +21,7 @@ fn start() -> anyhow::Result<()> {
     // before any thread: the file's lines become environment variables
     config::load_file(std::env::args_os())?;
     let arguments = Arguments::parse();
-    arguments.config.check()?;
-    telemetry::init(arguments.config.log_format, &arguments.config.log)?;
+    cli::begin(&arguments)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;

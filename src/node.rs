@@ -4,7 +4,7 @@
 //! [`Node::start`], which runs projections, policies, jobs and the revocation follower.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -124,6 +124,9 @@ impl Node {
         ids: Ids,
     ) -> anyhow::Result<Arc<Self>> {
         let target = target(&config)?;
+        if purpose == Purpose::Tool {
+            present(&target)?;
+        }
         std::fs::create_dir_all(&config.data_dir).with_context(|| {
             format!(
                 "the data directory {} cannot be made",
@@ -256,8 +259,7 @@ impl Node {
         Ok(())
     }
 
-    /// Stops in the order that loses nothing: policies and jobs, the appender's queue, projections, pools, the
-    /// lock on the files.
+    /// Stops in the order that loses nothing: policies and jobs, the appender's queue, projections, pools.
     /// Requests must have ended before.
     pub async fn stop(&self) {
         self.stop_effects.cancel();
@@ -300,7 +302,7 @@ impl Node {
 }
 
 /// Where the configuration says the homes are.
-fn target(config: &Config) -> anyhow::Result<Target> {
+pub(crate) fn target(config: &Config) -> anyhow::Result<Target> {
     Ok(match config.database()? {
         DatabaseTarget::Sqlite { directory } => Target::Sqlite { directory },
         DatabaseTarget::Postgres { url } => Target::Postgres {
@@ -308,6 +310,17 @@ fn target(config: &Config) -> anyhow::Result<Target> {
             max_connections: config.database_connections,
         },
     })
+}
+
+/// Fails where there are no files yet: who looks after things makes none.
+pub(crate) fn present(target: &Target) -> anyhow::Result<()> {
+    match target {
+        Target::Sqlite { directory } if !directory.join("events.db").exists() => bail!(
+            "there is no data in {} yet: `soulsense serve` or `soulsense migrate` makes it",
+            directory.display()
+        ),
+        _ => Ok(()),
+    }
 }
 
 fn lock(directory: &Path) -> anyhow::Result<std::fs::File> {
@@ -339,22 +352,16 @@ fn lock(directory: &Path) -> anyhow::Result<std::fs::File> {
 /// The configured master key, or the one in the data directory. One is made there only while nothing
 /// is wrapped yet: with keys in the database and no master key, nothing could be opened again.
 async fn master_key(config: &Config, homes: &Homes) -> anyhow::Result<Secret> {
-    if let Some(key) = config.master_key()? {
-        return Ok(Secret::new(*key));
-    }
-    let path = config.data_dir.join(MASTER_KEY_FILE);
-    if let Some(key) = read_master_key(&path).await? {
+    if let Some(key) = known_master_key(config).await? {
         return Ok(key);
     }
     if Keys::any_wrapped(&homes.keys)
         .await
         .context("the keys cannot be read")?
     {
-        bail!(
-            "the master key is missing: the database holds keys it wraps, but {} is absent and SOULSENSE_MASTER_KEY is not set",
-            path.display()
-        );
+        bail!(missing_master_key(config));
     }
+    let path = config.data_dir.join(MASTER_KEY_FILE);
     let key = Secret::random();
     let text = crate::tokens::hex(key.bytes());
     let written = write_private(&path, &text);
@@ -368,7 +375,23 @@ async fn master_key(config: &Config, homes: &Homes) -> anyhow::Result<Secret> {
     }
 }
 
-async fn read_master_key(path: &PathBuf) -> anyhow::Result<Option<Secret>> {
+/// The configured master key, or the one in the data directory, if there is one.
+pub(crate) async fn known_master_key(config: &Config) -> anyhow::Result<Option<Secret>> {
+    match config.master_key()? {
+        Some(key) => Ok(Some(Secret::new(*key))),
+        None => read_master_key(&config.data_dir.join(MASTER_KEY_FILE)).await,
+    }
+}
+
+/// What to say when keys are wrapped and nothing opens them.
+pub(crate) fn missing_master_key(config: &Config) -> String {
+    format!(
+        "the master key is missing: the database holds keys it wraps, but {} is absent and SOULSENSE_MASTER_KEY is not set",
+        config.data_dir.join(MASTER_KEY_FILE).display()
+    )
+}
+
+async fn read_master_key(path: &Path) -> anyhow::Result<Option<Secret>> {
     match tokio::fs::read_to_string(path).await {
         Ok(text) => {
             let key = crate::config::key_of_32_bytes(text.trim())

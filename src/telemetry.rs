@@ -35,7 +35,7 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
         LogFormat::Text => registry
             .with(
                 tracing_subscriber::fmt::layer()
-                    .with_ansi(std::io::stderr().is_terminal())
+                    .with_ansi(coloured())
                     .with_writer(std::io::stderr),
             )
             .try_init()?,
@@ -56,6 +56,11 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
         );
     }));
     Ok(())
+}
+
+/// Colour is for terminals, and not for whoever sets `NO_COLOR`.
+fn coloured() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())
 }
 
 #[cfg(test)]

@@ -209,6 +209,38 @@ impl Homes {
         Ok(())
     }
 
+    /// What SQLite says of each home's file: `ok` when it is whole. Nothing on Postgres.
+    pub async fn quick_check(&self) -> Result<Vec<(&'static str, String)>, HomesError> {
+        let mut found = Vec::new();
+        for (home, database, _) in self.migrators() {
+            if let Database::Sqlite(pool) = database {
+                let complaint = sqlx::query_scalar("PRAGMA quick_check(1)")
+                    .fetch_one(pool)
+                    .await
+                    .map_err(HomesError::Unreachable)?;
+                found.push((home, complaint));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Name and version of the database.
+    pub async fn server_version(&self) -> Result<String, HomesError> {
+        let version: Result<String, sqlx::Error> = match &self.log {
+            Database::Postgres(pool) => {
+                sqlx::query_scalar("SELECT 'PostgreSQL ' || current_setting('server_version')")
+                    .fetch_one(pool)
+                    .await
+            }
+            Database::Sqlite(pool) => {
+                sqlx::query_scalar("SELECT 'SQLite ' || sqlite_version()")
+                    .fetch_one(pool)
+                    .await
+            }
+        };
+        version.map_err(HomesError::Unreachable)
+    }
+
     /// Closes all pools.
     pub async fn close(&self) {
         for database in [&self.read, &self.state, &self.keys, &self.log] {

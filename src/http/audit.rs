@@ -176,43 +176,43 @@ struct TrailQuery {
 
 /// What stands in the clear of an event, beside its payload.
 #[derive(Debug, Serialize, ToSchema)]
-struct TrailEvent {
+pub(crate) struct TrailEvent {
     /// Place among all events: without gaps, in the order of commits.
     #[schema(example = 1042)]
-    position: i64,
+    pub(crate) position: i64,
     #[schema(example = "0199d2a5-6f3e-7c41-9b52-0d6a4f1c8e27")]
-    event_id: Uuid,
+    pub(crate) event_id: Uuid,
     /// When it was committed, by the clock of the database.
-    recorded_at: DateTime<Utc>,
+    pub(crate) recorded_at: DateTime<Utc>,
     /// Kind of stream.
     #[schema(example = "entry")]
-    aggregate_type: String,
+    pub(crate) aggregate_type: String,
     /// Which stream.
     #[schema(example = "0199d2a5-6f3e-7c41-9b52-0d6a4f1c8e27")]
-    aggregate_id: String,
+    pub(crate) aggregate_id: String,
     /// Place in its stream, from 1.
     #[schema(example = 1)]
-    sequence: i64,
+    pub(crate) sequence: i64,
     #[schema(example = "entry_written")]
-    event_type: String,
+    pub(crate) event_type: String,
     /// Version of the shape of its payload.
     #[schema(example = "1")]
-    event_version: String,
+    pub(crate) event_version: String,
     /// Who did it: an account id, `policy:…`, `job:…` or `cli:…`.
     #[schema(example = "0199d2a5-6f3e-7c41-9b52-0d6a4f1c8e27")]
-    actor_id: String,
+    pub(crate) actor_id: String,
     /// In which role.
     #[schema(example = "member")]
-    actor_role: String,
+    pub(crate) actor_role: String,
     /// The account it is about.
     #[schema(example = "0199d2a5-6f3e-7c41-9b52-0d6a4f1c8e27")]
-    subject_id: Option<Uuid>,
+    pub(crate) subject_id: Option<Uuid>,
     /// Ties together what followed from one request.
     #[schema(example = "0199d2a5-6f3e-7c41-9b52-0d6a4f1c8e27")]
-    correlation_id: Uuid,
+    pub(crate) correlation_id: Uuid,
     /// The event that caused it.
     #[schema(example = json!(null))]
-    causation_id: Option<Uuid>,
+    pub(crate) causation_id: Option<Uuid>,
 }
 
 impl From<AuditEvent> for TrailEvent {
@@ -302,18 +302,18 @@ struct StreamQuery {
 
 /// An event with its payload, as far as that is in the clear.
 #[derive(Debug, Serialize, ToSchema)]
-struct StreamEvent {
+pub(crate) struct StreamEvent {
     #[serde(flatten)]
-    event: TrailEvent,
+    pub(crate) event: TrailEvent,
     /// The payload, `null` wherever it is sealed.
     #[schema(value_type = Object, example = json!({"type": "entry_deleted", "deleted_at": "2026-01-01T00:00:00Z"}))]
-    payload: Value,
+    pub(crate) payload: Value,
     /// JSON Pointers to what is sealed in the payload.
     #[schema(example = json!([]))]
-    sealed: Vec<String>,
+    pub(crate) sealed: Vec<String>,
     /// Whether the event still has the hash it was recorded with.
     #[schema(example = true)]
-    intact: bool,
+    pub(crate) intact: bool,
 }
 
 impl TryFrom<RecordedEvent> for StreamEvent {

@@ -34,49 +34,49 @@ pub fn routes() -> OpenApiRouter<Arc<Node>> {
 
 /// One generation of one projection: a physical copy of a read model.
 #[derive(Debug, Serialize, ToSchema)]
-struct ProjectionStatus {
+pub(crate) struct ProjectionStatus {
     /// The projection.
     #[schema(example = "audit")]
-    name: String,
+    pub(crate) name: String,
     /// Version of the projection that writes it.
     #[schema(example = 1)]
-    version: i64,
+    pub(crate) version: i64,
     /// True when this node reads and writes this version.
     #[schema(example = true)]
     current: bool,
     /// Number of the copy.
     #[schema(example = 1)]
-    generation: i64,
+    pub(crate) generation: i64,
     /// `building` beside the live one, `live`, or `old`: replaced, and kept up to date for a rollback.
     #[schema(example = "live")]
-    state: &'static str,
+    pub(crate) state: &'static str,
     /// The checkpoint.
     #[schema(example = 1042)]
-    position: i64,
+    pub(crate) position: i64,
     /// Where the log ended when building began.
     #[schema(example = 900)]
     target: i64,
     /// Events behind the end of the log.
     #[schema(example = 0)]
-    lag: i64,
+    pub(crate) lag: i64,
     /// Seconds since the first event it lacks was recorded.
     #[schema(example = 0)]
-    lag_seconds: i64,
+    pub(crate) lag_seconds: i64,
     /// The node that writes it.
     #[schema(example = "0199d2a5-6f3e-7c41-9b52-0d6a4f1c8e27")]
-    owner: Option<Uuid>,
+    pub(crate) owner: Option<Uuid>,
     /// Given up after too many failures, until an operator retries or rebuilds.
     #[schema(example = false)]
-    stopped: bool,
+    pub(crate) stopped: bool,
     /// Failures in a row.
     #[schema(example = 0)]
-    attempts: i64,
+    pub(crate) attempts: i64,
     /// The last failure.
     #[schema(example = json!(null))]
-    error: Option<String>,
+    pub(crate) error: Option<String>,
     /// Where it happened.
     #[schema(example = json!(null))]
-    error_position: Option<i64>,
+    pub(crate) error_position: Option<i64>,
     /// When building began.
     started_at: DateTime<Utc>,
     /// When its checkpoint moved last.

@@ -89,7 +89,7 @@ async fn a_percentile_takes_twenty_others_with_sound_results() -> Outcome {
         assert_eq!(standing.at("/percentile"), 78);
 
         let leave = AccountCommand::RequestDeletion {
-            grace: TimeDelta::days(30),
+            grace: TimeDelta::hours(1),
             is_last_admin: false,
             now: app.node.clock.now(),
         };
