@@ -306,12 +306,11 @@ where
         command: &A::Command,
         from_memory: bool,
     ) -> Result<(Loaded<A>, Vec<A::Event>), CommandError<A::Error>> {
-        if let Some(known) = self.remembered(id).filter(|_| from_memory) {
-            if let Ok(events) = known.state.decide(command) {
-                if !events.is_empty() {
-                    return Ok((known, events));
-                }
-            }
+        if let Some(known) = self.remembered(id).filter(|_| from_memory)
+            && let Ok(events) = known.state.decide(command)
+            && !events.is_empty()
+        {
+            return Ok((known, events));
         }
         let loaded = self.load(id).await?;
         let events = loaded

@@ -145,6 +145,15 @@ impl Hasher {
             .map(|_| ())
     }
 
+    /// Does other slow work on a password, such as estimating guesses, on the same threads and before the
+    /// same queue.
+    pub async fn estimate<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, HashingError> {
+        self.run(move || Ok(work())).await
+    }
+
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, HashingError> + Send + 'static,

@@ -64,7 +64,7 @@ async fn once(job: &dyn Job, node: &Arc<Node>, leases: &Leases, first: bool) -> 
     outcome
 }
 
-/// Forgets what has expired: command ids and challenges.
+/// Forgets what has expired: command ids, failed attempts, challenges, used codes.
 struct Forget;
 
 #[async_trait]
@@ -74,12 +74,15 @@ impl Job for Forget {
     }
 
     fn every(&self) -> Duration {
-        Duration::from_secs(3_600)
+        Duration::from_hours(1)
     }
 
     async fn run(&self, node: &Arc<Node>) -> anyhow::Result<()> {
         let now = node.clock.now();
         node.log.forget_commands(now).await?;
+        node.ladder.forget(now).await?;
+        node.challenges.forget(now).await?;
+        node.totp_steps.forget(now).await?;
         Ok(())
     }
 }

@@ -6,9 +6,11 @@
 //! - [`state`]: operational state; [`jobs`]: what happens by itself
 //! - [`telemetry`], [`clock`]: logs, time and ids
 //! - [`hashing`], [`tokens`], [`totp`], [`revocation`]: what proves who asks
+//! - [`admins`]: whether the house would be left without one
 //! - [`http`]: the frame every route stands in, and one file of routes a context
 //! - [`cli`]: one file a subcommand
 
+pub mod admins;
 pub mod cli;
 pub mod clock;
 pub mod commands;

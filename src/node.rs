@@ -32,6 +32,9 @@ use crate::config::{Config, DatabaseTarget};
 use crate::hashing::Hasher;
 use crate::policies;
 use crate::revocation::Revocations;
+use crate::state::challenges::Challenges;
+use crate::state::ladder::Ladder;
+use crate::state::totp_steps::TotpSteps;
 use crate::tokens::{KeyRing, TokenIssuer, TokenKey};
 
 /// The master key in the data directory.
@@ -86,8 +89,12 @@ pub struct Node {
     pub tokens: Arc<TokenIssuer>,
     /// From it a refresh secret's successor is derived.
     pub refresh_key: Secret,
-    /// Under it the keys of operational state (ladders, challenges) are hashed.
-    pub state_key: Secret,
+    /// Failed logins and other proofs.
+    pub ladder: Ladder,
+    /// Tokens that stand for a proof for some minutes.
+    pub challenges: Challenges,
+    /// Codes of second factors that were used.
+    pub totp_steps: TotpSteps,
     /// Tokens that ended before their time.
     pub revocations: Revocations,
     /// Where policies are.
@@ -191,6 +198,9 @@ impl Node {
             progress: Commands::new(&bus, projections::gamification::READ),
             revocations: Revocations::new(log.reader(), config.access_token_lifetime()),
             subscriptions: Subscriptions::new(homes.log.clone(), id),
+            ladder: Ladder::new(homes.state.clone(), state_key),
+            challenges: Challenges::new(homes.state.clone()),
+            totp_steps: TotpSteps::new(homes.state.clone()),
             tokens: Arc::new(tokens),
             config,
             clock,
@@ -201,7 +211,6 @@ impl Node {
             projector,
             hasher,
             refresh_key,
-            state_key,
             appender: Mutex::new(Some(appender)),
             stop: CancellationToken::new(),
             stop_effects: CancellationToken::new(),

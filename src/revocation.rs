@@ -146,17 +146,17 @@ impl Seen {
     fn note(&mut self, event: &RecordedEvent) {
         let moves_epoch = event.aggregate_type == Account::TYPE
             && AccountEvent::EPOCH_TYPES.contains(&event.event_type.as_str());
-        if moves_epoch {
-            if let (Ok(account), Ok(epoch)) =
+        if moves_epoch
+            && let (Ok(account), Ok(epoch)) =
                 (event.aggregate_id.parse(), u64::try_from(event.sequence))
-            {
-                self.accounts.insert(account, (epoch, event.recorded_at));
-            }
+        {
+            self.accounts.insert(account, (epoch, event.recorded_at));
         }
-        if event.aggregate_type == Session::TYPE && event.event_type == "session_revoked" {
-            if let Ok(session) = event.aggregate_id.parse() {
-                self.sessions.insert(session, event.recorded_at);
-            }
+        if event.aggregate_type == Session::TYPE
+            && event.event_type == "session_revoked"
+            && let Ok(session) = event.aggregate_id.parse()
+        {
+            self.sessions.insert(session, event.recorded_at);
         }
     }
 }

@@ -1,7 +1,15 @@
 //! All integration tests in one program, so that they link once. One module a bounded context.
 
 mod architecture;
+mod audit;
 mod documents;
 mod event_log;
+mod event_shapes;
+mod exams;
+mod gamification;
+mod identity;
+mod journal;
+mod operations;
+mod outage;
 mod statements;
 mod support;

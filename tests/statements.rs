@@ -60,7 +60,11 @@ fn written() -> Result<Vec<Written>, Box<dyn Error>> {
 }
 
 fn is_schema(statement: &Written) -> bool {
-    statement.path.ends_with("/schema.sql")
+    statement
+        .path
+        .rsplit("/")
+        .next()
+        .is_some_and(|file| file.starts_with("schema"))
 }
 
 /// The `.sql` files that a source names, as paths relative to the workspace.
@@ -133,11 +137,20 @@ fn home_of<'h>(homes: &'h Homes, statement: &Written) -> Result<&'h Database, St
 }
 
 async fn understood(database: &Database, text: &str, runs: bool) -> Result<(), sqlx::Error> {
-    match database {
+    let prepared = match database {
         Database::Postgres(pool) if runs => sqlx::raw_sql(text).execute(pool).await.map(|_| ()),
         Database::Sqlite(pool) if runs => sqlx::raw_sql(text).execute(pool).await.map(|_| ()),
         Database::Postgres(pool) => pool.acquire().await?.prepare(text).await.map(|_| ()),
         Database::Sqlite(pool) => pool.acquire().await?.prepare(text).await.map(|_| ()),
+    };
+    match prepared {
+        // the last thing Postgres looks at: a parameter whose type only the bound value will tell
+        Err(sqlx::Error::Database(error))
+            if matches!(error.code().as_deref(), Some("42P18" | "42P08")) =>
+        {
+            Ok(())
+        }
+        prepared => prepared,
     }
 }
 

@@ -45,6 +45,21 @@ pub enum SentimentLabel {
     Negative,
 }
 
+impl SentimentLabel {
+    /// Every label.
+    pub const ALL: [Self; 3] = [Self::Positive, Self::Neutral, Self::Negative];
+
+    /// The name in events and over HTTP.
+    #[must_use]
+    pub const fn slug(self) -> &'static str {
+        match self {
+            Self::Positive => "positive",
+            Self::Neutral => "neutral",
+            Self::Negative => "negative",
+        }
+    }
+}
+
 /// Scores an English text of any length. A text with nothing to score, the empty one too, is neutral.
 #[must_use]
 pub fn analyse(text: &str) -> Sentiment {

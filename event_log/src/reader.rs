@@ -16,6 +16,8 @@ use crate::{fetch_all, fetch_one, fetch_optional, statement};
 static HEAD: Statement = statement!("../sql/head.sql");
 static PAGE: Statement = statement!("../sql/page.sql");
 static STREAM: Statement = statement!("../sql/stream.sql");
+static STREAM_PAGE: Statement = statement!("../sql/stream_page.sql");
+static COUNTS: Statement = statement!("../sql/counts.sql");
 static EVENT_AT: Statement = statement!("../sql/event_at.sql");
 
 /// An event as stored: sealed where it is personal.
@@ -127,6 +129,23 @@ pub struct Head {
     pub position: i64,
 }
 
+/// How much there is of one kind of event.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Count {
+    /// Kind of stream.
+    pub aggregate_type: String,
+    /// Kind of event.
+    pub event_type: String,
+    /// Version of its shape.
+    pub event_version: String,
+    /// How many events.
+    pub events: i64,
+    /// In how many streams.
+    pub streams: i64,
+    /// Position of the newest.
+    pub last_position: i64,
+}
+
 /// Reads the log of one home.
 #[derive(Debug, Clone)]
 pub struct Reader {
@@ -175,6 +194,30 @@ impl Reader {
             aggregate_type,
             aggregate_id
         )
+    }
+
+    /// At most `limit` events of one stream after a sequence, in order.
+    pub async fn stream_page(
+        &self,
+        aggregate_type: &str,
+        aggregate_id: &str,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<RecordedEvent>, sqlx::Error> {
+        fetch_all!(
+            self.database,
+            RecordedEvent,
+            STREAM_PAGE.on(self.database.engine()),
+            aggregate_type,
+            aggregate_id,
+            after,
+            limit
+        )
+    }
+
+    /// How much there is of every kind of event. Reads the whole log.
+    pub async fn counts(&self) -> Result<Vec<Count>, sqlx::Error> {
+        fetch_all!(self.database, Count, COUNTS.on(self.database.engine()))
     }
 
     /// Id of the event at a position.

@@ -12,6 +12,7 @@ use crate::tables::Tables;
 
 static LIST: Statement = statement!("../sql/generations/list.sql");
 static ADD: Statement = statement!("../sql/generations/add.sql");
+static NAME_TABLES: Statement = statement!("../sql/generations/name_tables.sql");
 static TAKE: Statement = statement!("../sql/generations/take.sql");
 static RENEW: Statement = statement!("../sql/generations/renew.sql");
 static ADVANCE: Statement = statement!("../sql/generations/advance.sql");
@@ -25,6 +26,45 @@ static REMOVE: Statement = statement!("../sql/generations/remove.sql");
 /// How long a node keeps a generation without a sign of life, in milliseconds of the database clock.
 pub const LEASE_MS: i64 = 3_000;
 
+/// What a generation is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// To be read once it has caught up.
+    Building,
+    /// To be read.
+    Live,
+    /// To be read again if the live one turns out wrong.
+    Old,
+}
+
+impl State {
+    /// The word in its row.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Building => "building",
+            Self::Live => "live",
+            Self::Old => "old",
+        }
+    }
+}
+
+impl TryFrom<String> for State {
+    type Error = UnknownState;
+
+    fn try_from(word: String) -> Result<Self, UnknownState> {
+        [Self::Building, Self::Live, Self::Old]
+            .into_iter()
+            .find(|state| state.as_str() == word)
+            .ok_or(UnknownState(word))
+    }
+}
+
+/// A generation's row is in a state that this version does not know.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a generation in the unknown state `{0}`")]
+pub struct UnknownState(String);
+
 /// One generation as its row says.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct Generation {
@@ -34,8 +74,11 @@ pub struct Generation {
     pub generation: i64,
     /// Version of the projection that writes it.
     pub version: i64,
-    /// `building`, `live` or `old`.
-    pub state: String,
+    /// What it is there for.
+    #[sqlx(try_from = "String")]
+    pub state: State,
+    /// Its tables as they stand in statements, separated by spaces.
+    pub tables: String,
     /// The log it was built from.
     pub log_id: Uuid,
     /// Its checkpoint.
@@ -46,6 +89,8 @@ pub struct Generation {
     pub target: i64,
     /// The node that writes it.
     pub owner: Option<Uuid>,
+    /// The owner has given a sign of life lately.
+    pub leased: bool,
     /// Goes up with every owner.
     pub epoch: i64,
     /// Given up after too many failures; an operator retries or rebuilds.
@@ -119,6 +164,7 @@ impl Generations {
         head: Head,
         now: DateTime<Utc>,
     ) -> Result<Option<i64>, sqlx::Error> {
+        let engine = self.database.engine();
         let mut transaction = self.database.begin().await?;
         let added: Option<(i64,)> = fetch_optional!(
             in transaction,
@@ -133,7 +179,14 @@ impl Generations {
         let Some((generation,)) = added else {
             return Ok(None);
         };
-        let tables = Tables::of(self.database.engine(), [(projection, generation)]);
+        let tables = Tables::of(engine, [(projection, generation)]);
+        execute!(
+            in transaction,
+            self.sql(&NAME_TABLES),
+            projection.name(),
+            generation,
+            tables.physical().join(" ")
+        )?;
         let schema = tables.render(projection.schema());
         run_script(&mut transaction, &schema).await?;
         transaction.commit().await?;
@@ -209,7 +262,7 @@ impl Generations {
         Ok(moved)
     }
 
-    /// Notes a failure; `error` must not hold anybody's words.
+    /// Notes a failure; false when the lease is lost. `error` must not hold anybody's words.
     #[expect(clippy::too_many_arguments, reason = "one column each")]
     pub async fn fail(
         &self,
@@ -221,7 +274,7 @@ impl Generations {
         position: Option<i64>,
         stopped: bool,
         now: DateTime<Utc>,
-    ) -> Result<(), sqlx::Error> {
+    ) -> Result<bool, sqlx::Error> {
         execute!(
             self.database,
             self.sql(&FAIL),
@@ -234,7 +287,7 @@ impl Generations {
             stopped,
             now
         )
-        .map(|_| ())
+        .map(|rows| rows == 1)
     }
 
     /// Lets a stopped projection try again.
@@ -275,19 +328,23 @@ impl Generations {
         }
     }
 
-    /// Drops a generation that is not live, with its tables.
-    pub async fn remove(
-        &self,
-        projection: &dyn Projection,
-        generation: i64,
-    ) -> Result<bool, sqlx::Error> {
+    /// Drops a generation with its tables; false when it has changed its state meanwhile.
+    ///
+    /// The tables go first: who is folding a page into them is waited for, and finds its row gone next time.
+    pub async fn remove(&self, row: &Generation) -> Result<bool, sqlx::Error> {
         let mut transaction = self.database.begin().await?;
-        let removed = execute!(in transaction, self.sql(&REMOVE), projection.name(), generation)?;
+        for table in row.tables.split_whitespace() {
+            run_script(&mut transaction, &format!("DROP TABLE IF EXISTS {table}")).await?;
+        }
+        let removed = execute!(
+            in transaction,
+            self.sql(&REMOVE),
+            &row.projection,
+            row.generation,
+            row.state.as_str()
+        )?;
         if removed == 0 {
             return Ok(false);
-        }
-        for table in Tables::of(self.database.engine(), [(projection, generation)]).physical() {
-            run_script(&mut transaction, &format!("DROP TABLE IF EXISTS {table}")).await?;
         }
         transaction.commit().await.map(|()| true)
     }

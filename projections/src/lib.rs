@@ -2,7 +2,7 @@
 //!
 //! A [`projection::Projection`] folds pages of [`fact::Fact`]s into its tables, rows and checkpoint in one
 //! transaction. The [`projector`] runs all of them from one reader; [`generations`] keeps a new copy
-//! beside the old one while it is being built; queries read through [`tables::ReadModels`].
+//! beside the old one while it is being built, [`upkeep`] makes and drops them; queries read through [`tables::ReadModels`].
 
 pub mod audit;
 pub mod exams;
@@ -15,7 +15,9 @@ pub mod page;
 pub mod progress;
 pub mod projection;
 pub mod projector;
+pub mod query;
 pub mod tables;
+pub mod upkeep;
 
 use std::sync::Arc;
 
@@ -23,5 +25,12 @@ use projection::Projection;
 
 /// Every projection of the program.
 pub fn all() -> Vec<Arc<dyn Projection>> {
-    vec![]
+    vec![
+        Arc::new(journal::Entries),
+        Arc::new(gamification::Progress),
+        Arc::new(identity::Accounts),
+        Arc::new(exams::question_banks::QuestionBanks),
+        Arc::new(exams::attempts::Exams),
+        Arc::new(audit::Audit),
+    ]
 }

@@ -31,6 +31,12 @@ pub trait Projection: fmt::Debug + Send + Sync {
     /// True for streams whose events it is to be given.
     fn handles(&self, aggregate_type: &str, event_type: &str) -> bool;
 
+    /// False when it is content with the clear columns, so that an event that does not open or has no known
+    /// shape is no trouble to it.
+    fn reads_payloads(&self) -> bool {
+        true
+    }
+
     /// Folds a page of events it handles, in order, and writes what follows.
     async fn project(&self, page: &[&Fact], writer: &mut Writer<'_>)
     -> Result<(), ProjectionError>;

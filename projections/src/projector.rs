@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::fact::{Fact, read_page};
-use crate::generations::{Advance, Generation, Generations};
+use crate::generations::{Advance, Generation, Generations, State};
 use crate::progress::{Progress, Reached};
 use crate::projection::{Projection, ProjectionError, Writer};
 use crate::tables::{ReadModels, Tables};
@@ -31,13 +31,15 @@ pub const PAGE: i64 = 1_000;
 /// How often the log and the generations are looked at without being woken.
 const POLL: Duration = Duration::from_millis(100);
 /// How often leases are renewed.
-const HEARTBEAT: Duration = Duration::from_millis(1_000);
+const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How often a checkpoint over events without rows is saved at most.
 const SAVE: Duration = Duration::from_millis(250);
 /// How often remote checkpoints are looked at while somebody waits for one.
 const POLL_FOR_WAITERS: Duration = Duration::from_millis(5);
 /// How often they are looked at otherwise.
 const POLL_FOR_NOBODY: Duration = Duration::from_millis(250);
+/// Longest pause after the database was away.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Tries of one event before its projection stops.
 const ATTEMPTS: i64 = 5;
 /// Transactions of one page that run at the same time on Postgres.
@@ -93,7 +95,7 @@ enum Which {
 
 impl Which {
     fn takes(self, generation: &Generation) -> bool {
-        (generation.state == "building") == (self == Self::Building)
+        (generation.state == State::Building) == (self == Self::Building)
     }
 }
 
@@ -159,55 +161,17 @@ impl Projector {
         &self.generations
     }
 
+    pub(crate) fn reader(&self) -> &Reader {
+        &self.parts.reader
+    }
+
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        (self.parts.now)()
+    }
+
     /// The projections it runs.
     pub fn projections(&self) -> &[Arc<dyn Projection>] {
         &self.parts.projections
-    }
-
-    /// Starts building what is missing: a projection without a live generation of its version, or whose
-    /// checkpoint belongs to another log than this one.
-    pub async fn prepare(&self) -> Result<(), ReadError> {
-        let head = self.parts.reader.head().await?;
-        let present = self.generations.list().await?;
-        for projection in &self.parts.projections {
-            let live = present.iter().find(|row| {
-                row.projection == projection.name()
-                    && row.version == projection.version()
-                    && row.state == "live"
-            });
-            let sound = match live {
-                Some(row) => self.belongs(row, head).await?,
-                None => false,
-            };
-            if !sound {
-                self.rebuild(projection.as_ref(), head).await?;
-            }
-        }
-        self.look(&self.generations.list().await?);
-        Ok(())
-    }
-
-    /// A checkpoint belongs to this log when the log has the same event at its position.
-    async fn belongs(&self, row: &Generation, head: Head) -> Result<bool, ReadError> {
-        if row.log_id != head.log_id || row.position > head.position {
-            return Ok(false);
-        }
-        if row.position == 0 {
-            return Ok(true);
-        }
-        Ok(self.parts.reader.event_at(row.position).await? == row.event_id)
-    }
-
-    /// Starts a new generation beside the live one; a node that runs builds it. `None` when one is being
-    /// built already.
-    pub async fn rebuild(
-        &self,
-        projection: &dyn Projection,
-        head: Head,
-    ) -> Result<Option<i64>, sqlx::Error> {
-        self.generations
-            .add(projection, head, (self.parts.now)())
-            .await
     }
 
     /// True when every projection has a live generation of its version.
@@ -227,26 +191,6 @@ impl Projector {
             self.watch(&stop),
             self.beat(&stop),
         );
-    }
-
-    /// Builds and follows until every projection is live and none is being built any more.
-    pub async fn run_until_built(&self, committed: watch::Receiver<i64>, stop: CancellationToken) {
-        let done = async {
-            loop {
-                if let Ok(rows) = self.generations.list().await {
-                    let building = rows
-                        .iter()
-                        .any(|row| row.state == "building" && !row.stopped);
-                    self.look(&rows);
-                    if !building && self.is_live() {
-                        break;
-                    }
-                }
-                tokio::time::sleep(POLL).await;
-            }
-            stop.cancel();
-        };
-        tokio::join!(self.run(committed, stop.clone()), done);
     }
 
     async fn beat(&self, stop: &CancellationToken) {
@@ -277,13 +221,13 @@ impl Projector {
         }
     }
 
-    fn look(&self, rows: &[Generation]) {
+    pub(crate) fn look(&self, rows: &[Generation]) {
         let mut live = Vec::new();
         for projection in &self.parts.projections {
             let row = rows.iter().find(|row| {
                 row.projection == projection.name()
                     && row.version == projection.version()
-                    && row.state == "live"
+                    && row.state == State::Live
             });
             if let Some(row) = row {
                 live.push((Arc::clone(projection), row.generation));
@@ -308,35 +252,29 @@ impl Projector {
     ) {
         let mut owned: Vec<Owned> = Vec::new();
         let mut looked: Option<Instant> = None;
+        let mut pause = POLL;
         while !stop.is_cancelled() {
             committed.mark_unchanged();
-            if looked.is_none_or(|at| at.elapsed() >= POLL_FOR_NOBODY) {
-                if let Err(error) = self.assign(which, &mut owned).await {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "generations cannot be read"
-                    );
+            match self.turn(which, &mut owned, &mut looked).await {
+                Ok(true) => pause = POLL,
+                Ok(false) => {
+                    pause = POLL;
+                    tokio::select! {
+                        _ = paused(POLL, stop) => {}
+                        changed = committed.changed() => {
+                            if changed.is_err() {
+                                paused(POLL, stop).await;
+                            }
+                        }
+                    }
                 }
-                looked = Some(Instant::now());
-            }
-            let busy = match self.round(which, &mut owned).await {
-                Ok(busy) => busy,
                 Err(error) => {
+                    pause = (pause * 2).min(LONGEST_PAUSE);
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
                         "the projections wait for the database"
                     );
-                    false
-                }
-            };
-            if !busy {
-                tokio::select! {
-                    _ = paused(POLL, stop) => {}
-                    changed = committed.changed() => {
-                        if changed.is_err() {
-                            paused(POLL, stop).await;
-                        }
-                    }
+                    paused(pause, stop).await;
                 }
             }
         }
@@ -351,10 +289,25 @@ impl Projector {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     projection = name,
-                    "a lease cannot be given up"
+                    "a lease cannot be given up and will run out"
                 );
+                break;
             }
         }
+    }
+
+    /// Looks at the generations when it is time to, then one round. True when there is more to do now.
+    async fn turn(
+        &self,
+        which: Which,
+        owned: &mut Vec<Owned>,
+        looked: &mut Option<Instant>,
+    ) -> Result<bool, ReadError> {
+        if looked.is_none_or(|at| at.elapsed() >= POLL_FOR_NOBODY) {
+            self.assign(which, owned).await?;
+            *looked = Some(Instant::now());
+        }
+        self.round(which, owned).await
     }
 
     /// Takes what is free, drops what is gone.
@@ -434,9 +387,14 @@ impl Projector {
             }
             match self.page(position, head, limit).await {
                 Ok(page) => {
-                    let followed = self.fan_out(cluster, &page).await;
-                    busy |= followed.iter().any(|mine| mine.position < head.position);
-                    owned.extend(followed);
+                    for mine in self.fan_out(cluster, &page).await {
+                        if mine.position < head.position {
+                            busy = true;
+                            owned.push(mine);
+                        } else {
+                            idle.push(mine);
+                        }
+                    }
                 }
                 Err(error) => {
                     owned.extend(cluster);
@@ -444,21 +402,36 @@ impl Projector {
                 }
             }
         }
-        for mut mine in idle {
-            if mine.saved < mine.position && self.save(&mine, false).await? {
-                mine.saved = mine.position;
-                mine.saved_at = Instant::now();
-            }
-            if which == Which::Building && mine.position >= head.position {
-                self.cut_over(mine, owned).await?;
-            } else {
-                owned.push(mine);
+        for mine in idle {
+            match self.rest(which, mine, head).await {
+                Ok(mine) => owned.extend(mine),
+                // the lease is still this node's: it is taken up again with the next look
+                Err(error) => failed = failed.or(Some(error.into())),
             }
         }
         match failed {
             Some(error) => Err(error),
             None => Ok(busy),
         }
+    }
+
+    /// What is due when there is nothing to fold: saving the checkpoint, and going live at the head.
+    /// `None` when the generation is not this task's any more.
+    async fn rest(
+        &self,
+        which: Which,
+        mut mine: Owned,
+        head: Head,
+    ) -> Result<Option<Owned>, sqlx::Error> {
+        let ready = which == Which::Building && mine.position >= head.position;
+        if self.save(&mine, ready).await? {
+            mine.saved = mine.position;
+            mine.saved_at = Instant::now();
+        }
+        if ready && mine.saved == mine.position && self.cut_over(&mine).await? {
+            return Ok(None);
+        }
+        Ok(Some(mine))
     }
 
     async fn page(&self, after: i64, head: Head, limit: i64) -> Result<Vec<Fact>, ReadError> {
@@ -506,6 +479,7 @@ impl Projector {
             .collect();
         let unreadable = handled.iter().find_map(|fact| match &fact.event {
             Ok(_) => None,
+            Err(_) if !mine.projection.reads_payloads() => None,
             Err(source) => Some(ProjectionError::Unreadable {
                 position: fact.recorded.position,
                 source: Arc::clone(source),
@@ -515,13 +489,13 @@ impl Projector {
             return Outcome::Failed(error);
         }
         let mut writer = Writer::new(&self.parts.read, &mine.tables);
-        if !handled.is_empty() {
-            if let Err(error) = mine.projection.project(&handled, &mut writer).await {
-                return match error {
-                    ProjectionError::Database(cause) if is_unavailable(&cause) => Outcome::Lost,
-                    error => Outcome::Failed(error),
-                };
-            }
+        if !handled.is_empty()
+            && let Err(error) = mine.projection.project(&handled, &mut writer).await
+        {
+            return match error {
+                ProjectionError::Database(cause) if is_unavailable(&cause) => Outcome::Lost,
+                error => Outcome::Failed(error),
+            };
         }
         let to = last.recorded.position;
         let advance = Advance {
@@ -531,7 +505,7 @@ impl Projector {
             from: mine.saved,
             to,
             event_id: last.recorded.event_id,
-            now: (self.parts.now)(),
+            now: self.now(),
         };
         let moved = match writer.into_transaction() {
             Some(mut transaction) => {
@@ -578,15 +552,6 @@ impl Projector {
             mine.careful_until = page.last().map_or(0, |fact| fact.recorded.position);
             mine.attempts = 0;
         }
-        tracing::error!(
-            error = error as &dyn std::error::Error,
-            projection = name,
-            generation,
-            position = mine.position,
-            attempts = mine.attempts,
-            stopped,
-            "a page cannot be projected"
-        );
         let noted = self
             .generations
             .fail(
@@ -597,13 +562,23 @@ impl Projector {
                 &error.to_string(),
                 culprit,
                 stopped,
-                (self.parts.now)(),
+                self.now(),
             )
             .await;
-        if stopped {
+        // another node has it, or it was dropped with its tables: then the failure is nobody's
+        if !matches!(noted, Ok(true)) {
             return None;
         }
-        if noted.is_err() {
+        tracing::error!(
+            error = error as &dyn std::error::Error,
+            projection = name,
+            generation,
+            position = culprit.unwrap_or(mine.position + 1),
+            attempts = mine.attempts,
+            stopped,
+            "a page cannot be projected"
+        );
+        if stopped {
             return None;
         }
         let wait = u64::try_from(mine.attempts)
@@ -629,23 +604,17 @@ impl Projector {
                 from: mine.saved,
                 to: mine.position,
                 event_id,
-                now: (self.parts.now)(),
+                now: self.now(),
             })
             .await
     }
 
     /// Makes a built generation live once it is as far as the one it replaces.
-    async fn cut_over(&self, mut mine: Owned, owned: &mut Vec<Owned>) -> Result<(), sqlx::Error> {
-        if mine.saved < mine.position {
-            if !self.save(&mine, true).await? {
-                return Ok(());
-            }
-            mine.saved = mine.position;
-        }
+    async fn cut_over(&self, mine: &Owned) -> Result<bool, sqlx::Error> {
         let (name, version) = (mine.projection.name(), mine.projection.version());
         let live = self
             .generations
-            .cut_over(name, version, mine.generation, (self.parts.now)())
+            .cut_over(name, version, mine.generation, self.now())
             .await?;
         if live {
             tracing::info!(
@@ -655,10 +624,8 @@ impl Projector {
                 "a generation is live"
             );
             self.look(&self.generations.list().await?);
-        } else {
-            owned.push(mine);
         }
-        Ok(())
+        Ok(live)
     }
 }
 

@@ -107,12 +107,15 @@ impl Pinned {
     }
 }
 
+/// Which generation of each projection is live, and their tables.
+type Live = (Vec<(&'static str, i64)>, Arc<Tables>);
+
 /// What queries read: the live generation of every projection, as this node knows it.
 #[derive(Debug)]
 pub struct ReadModels {
     database: Database,
     keys: Arc<Keys>,
-    live: RwLock<(Vec<(&'static str, i64)>, Arc<Tables>)>,
+    live: RwLock<Live>,
 }
 
 impl ReadModels {

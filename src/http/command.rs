@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use axum::http::HeaderValue;
 use axum::http::request::Parts;
+use axum::http::{HeaderValue, Method};
 use axum::response::{IntoResponseParts, ResponseParts};
 use chrono::TimeDelta;
 use domain::Rejection;
 use event_log::Metadata;
 use event_log::command_ids::{Outcome, Remember};
+use projections::query::QueryError;
 use projections::tables::Pinned;
 use serde::Serialize;
 use uuid::Uuid;
@@ -42,6 +43,7 @@ impl FromRequestParts<Arc<Node>> for Intent {
     async fn from_request_parts(parts: &mut Parts, node: &Arc<Node>) -> Result<Self, Problem> {
         let RequestId(request_id) = RequestId::from_request_parts(parts, node).await?;
         let IdempotencyKey(key) = IdempotencyKey::from_request_parts(parts, node).await?;
+        let key = key.filter(|_| parts.method == Method::POST);
         let Prefer { respond_async } = Prefer::from_request_parts(parts, node).await?;
         let correlation_id = Uuid::parse_str(&request_id)
             .unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_URL, request_id.as_bytes()));
@@ -57,7 +59,8 @@ impl FromRequestParts<Arc<Node>> for Intent {
 
 impl Intent {
     /// The command of a signed-in member. `status` and `id` are what a repetition is answered with;
-    /// `body` tells a repetition from another request under the same `Idempotency-Key`.
+    /// `body` tells a repetition from another request under the same `Idempotency-Key`, which counts on
+    /// `POST` alone: the other methods repeat safely as they are.
     pub fn by(
         self,
         caller: &Caller,
@@ -145,6 +148,16 @@ pub fn query_failed(error: sqlx::Error) -> Problem {
         Problem::unavailable(error)
     } else {
         Problem::internal(error)
+    }
+}
+
+impl From<QueryError> for Problem {
+    fn from(error: QueryError) -> Self {
+        if error.is_unavailable() {
+            Self::unavailable(error)
+        } else {
+            Self::internal(error)
+        }
     }
 }
 

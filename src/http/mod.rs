@@ -18,6 +18,7 @@ pub mod journal;
 mod layers;
 pub mod openapi;
 pub mod operations;
+pub mod paging;
 pub mod problem;
 pub mod server;
 #[cfg(test)]

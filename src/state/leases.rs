@@ -4,15 +4,32 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use event_log::database::{Database, Statement};
-use event_log::{execute, statement};
+use event_log::{execute, fetch_all, statement};
+use sqlx::FromRow;
 use uuid::Uuid;
 
 static ADD: Statement = statement!("sql/add_job.sql");
 static TAKE: Statement = statement!("sql/take_job.sql");
 static FINISH: Statement = statement!("sql/finish_job.sql");
+static LIST: Statement = statement!("sql/jobs.sql");
 
 /// How long a job may run before another node may take it over, in milliseconds.
 const LEASE_MS: i64 = 15 * 60 * 1_000;
+
+/// How one job is.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct JobStatus {
+    /// Its name.
+    pub name: String,
+    /// A node runs it now.
+    pub running: bool,
+    /// When it began last.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended last.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// Why its last run failed.
+    pub error: Option<String>,
+}
 
 /// The jobs' rows, as one node sees them.
 #[derive(Debug, Clone)]
@@ -66,5 +83,10 @@ impl Leases {
             now
         )
         .map(|_| ())
+    }
+
+    /// Every job that ever ran, by name.
+    pub async fn list(&self) -> Result<Vec<JobStatus>, sqlx::Error> {
+        fetch_all!(self.database, JobStatus, LIST.on(self.database.engine()))
     }
 }

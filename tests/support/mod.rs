@@ -1,4 +1,8 @@
-//! What the stories share: databases of their own.
+//! What the stories share: databases of their own, and the application over them.
 
+pub mod app;
 pub mod engines;
+pub mod gate;
 pub mod postgres;
+pub mod rebuild;
+pub mod staff;

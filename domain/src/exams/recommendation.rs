@@ -19,6 +19,13 @@ static SHIPPED: LazyLock<BTreeMap<String, Texts>> = LazyLock::new(|| {
         .collect()
 });
 
+/// What every result comes with.
+pub const DISCLAIMER: Translated<&str> = Translated {
+    en: "Indicative, not a diagnosis.",
+    es: "Orientativo, no es un diagnóstico.",
+    hi: "यह केवल एक संकेत है, कोई निदान नहीं।",
+};
+
 /// Texts by category and band.
 pub type Texts = BTreeMap<String, BTreeMap<Band, Translated>>;
 

@@ -5,6 +5,7 @@ CREATE TABLE generations (
     generation     BIGINT      NOT NULL,
     version        BIGINT      NOT NULL,
     state          TEXT        NOT NULL CHECK (state IN ('building', 'live', 'old')),
+    tables         TEXT        NOT NULL,
     log_id         UUID        NOT NULL,
     position       BIGINT      NOT NULL,
     event_id       UUID,

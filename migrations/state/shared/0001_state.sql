@@ -19,6 +19,8 @@ CREATE TABLE challenges (
     token_hash BYTEA       NOT NULL PRIMARY KEY,
     purpose    TEXT        NOT NULL,
     account_id UUID        NOT NULL,
+    -- the account's sequence when the token was given
+    sequence   BIGINT      NOT NULL,
     expires_at TIMESTAMPTZ NOT NULL,
     used_at    TIMESTAMPTZ
 );

@@ -1,8 +1,8 @@
 INSERT INTO {read.generations} (
-    projection, generation, version, state, log_id, position, target, epoch, lease_until, stopped,
+    projection, generation, version, state, tables, log_id, position, target, epoch, lease_until, stopped,
     attempts, started_at, updated_at)
 SELECT $1, coalesce((SELECT max(generation) FROM {read.generations} WHERE projection = $1), 0) + 1,
-       $2, 'building', $3, 0, $4, 0, 0, $5, 0, $6, $6
+       $2, 'building', '', $3, 0, $4, 0, 0, FALSE, 0, $5, $5
  WHERE NOT EXISTS (
     SELECT 1 FROM {read.generations}
      WHERE projection = $1 AND version = $2 AND state = 'building')

@@ -1,1 +1,1 @@
-DELETE FROM {read.generations} WHERE projection = $1 AND generation = $2 AND state <> 'live'
+DELETE FROM {read.generations} WHERE projection = $1 AND generation = $2 AND state = $3

@@ -1,4 +1,9 @@
-//! Read models of journal.
+//! Read models of journal: a member's entries as they stand.
+
+mod projection;
+pub mod queries;
+
+pub use projection::Entries;
 
 /// The projections that this context's GETs read.
-pub const READ: &[&str] = &[];
+pub const READ: &[&str] = &[projection::NAME];

@@ -40,6 +40,9 @@ pub enum ExamError {
     /// A completed exam stays as it is.
     #[error("the exam is completed")]
     AlreadyCompleted,
+    /// There is no result before completion.
+    #[error("the exam is not completed")]
+    NotCompleted,
     /// The member has given it up.
     #[error("the exam was abandoned")]
     Abandoned,
@@ -61,6 +64,7 @@ impl Rejection for ExamError {
             Self::Invalid(_) => "exams.invalid_responses",
             Self::Incomplete { .. } => "exams.incomplete",
             Self::AlreadyCompleted => "exams.already_completed",
+            Self::NotCompleted => "exams.not_completed",
             Self::Abandoned => "exams.abandoned",
             Self::Expired => "exams.expired",
             Self::StillActive => "exams.still_active",
@@ -75,6 +79,7 @@ impl Rejection for ExamError {
             | Self::Cooldown { .. }
             | Self::NothingToAsk
             | Self::AlreadyCompleted
+            | Self::NotCompleted
             | Self::Abandoned
             | Self::Expired
             | Self::StillActive => Kind::Conflict,

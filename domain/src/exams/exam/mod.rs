@@ -1,8 +1,8 @@
 //! One attempt at a questionnaire, from the first question to the scored result.
 //!
 //! Whoever starts while an attempt at the same instrument is under way gets that one: being under way is a
-//! claim ([`IN_PROGRESS`]). An attempt that is left alone for its idle timeout takes no more answers; the
-//! next command that finds it so expires it.
+//! claim ([`IN_PROGRESS`]). An attempt that is left alone for its idle timeout takes nothing more; the next
+//! start of the same instrument expires it.
 
 mod aggregate;
 mod command;

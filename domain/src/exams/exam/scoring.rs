@@ -19,6 +19,9 @@ pub const CONTRADICTION: u8 = 3;
 /// Who takes less time per item on average has rushed.
 pub const RUSHED_SECONDS_PER_ITEM: i32 = 2;
 
+/// Fewer others say nothing about where somebody stands.
+pub const PERCENTILE_OTHERS_MIN: u64 = 20;
+
 const KEYED_MAX: u32 = 5;
 
 /// A share of what was possible, 0.0 to 100.0 in steps of 0.1; JSON shows it as a number with one decimal.
@@ -310,6 +313,17 @@ fn inconsistent(sheet: &[AnsweredItem<'_>]) -> Option<bool> {
         .filter(|distance| **distance >= CONTRADICTION)
         .count();
     Some(contradicting * 3 > distances.len())
+}
+
+/// Where a result stands among `others` results, `below` of them lower and `equal` of them the same, from
+/// 0 to 100: (below + ½ equal) / others, halves rounded up. `None` among fewer than twenty.
+#[must_use]
+pub fn percentile(below: u64, equal: u64, others: u64) -> Option<u8> {
+    if others < PERCENTILE_OTHERS_MIN {
+        return None;
+    }
+    let halves = (2 * below + equal).min(2 * others);
+    u8::try_from((halves * 100 + others) / (2 * others)).ok()
 }
 
 #[derive(Default)]

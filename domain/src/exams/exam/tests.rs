@@ -1,3 +1,5 @@
+//! The rules of an exam, given, when, then.
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -1254,4 +1256,23 @@ fn a_member_of_unknown_age_is_asked_as_an_adult() {
         select(&bank, count(50), None, exam_id()),
         select(&bank, count(50), Some(18), exam_id())
     );
+}
+
+#[test]
+fn a_percentile_counts_those_below_and_half_of_those_beside() {
+    use super::scoring::percentile;
+    assert_eq!(percentile(10, 0, 20), Some(50));
+    assert_eq!(percentile(0, 0, 20), Some(0));
+    assert_eq!(percentile(20, 0, 20), Some(100));
+    assert_eq!(percentile(0, 20, 20), Some(50));
+    assert_eq!(
+        percentile(1, 1, 300),
+        Some(1),
+        "half a percent is rounded up"
+    );
+}
+
+#[test]
+fn among_fewer_than_twenty_others_there_is_no_percentile() {
+    assert_eq!(super::scoring::percentile(10, 0, 19), None);
 }

@@ -1,3 +1,5 @@
+//! The rules of a question bank, given, when, then.
+
 use chrono::{DateTime, TimeDelta, Utc};
 use cqrs_es::test::TestFramework;
 use serde_json::{Value, json};

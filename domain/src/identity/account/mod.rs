@@ -12,17 +12,19 @@ mod aggregate;
 mod command;
 mod error;
 mod event;
+mod state;
 #[cfg(test)]
 mod tests;
 mod value;
 
-pub use aggregate::{Account, Status, USERNAME_RESERVED_DAYS, USERNAME_SCOPE};
+pub use aggregate::{USERNAME_RESERVED_DAYS, USERNAME_SCOPE};
 pub use command::{AccountCommand, Actor};
 pub use error::AccountError;
 pub use event::{
     AccountEvent, PasswordCredentials, RecoveryCodeCredentials, Registrant, TwoFactorCredentials,
     UsedRecoveryCode,
 };
+pub use state::{Account, Status};
 pub use value::{
     Age, DisposableDomains, EmailAddress, Gender, Password, PasswordHash, PersonName, Reason,
     RecoveryCodeHash, Role, StaffRole, TotpSecret, Username,

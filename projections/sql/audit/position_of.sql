@@ -1,0 +1,1 @@
+SELECT position FROM {audit_events} WHERE event_id = $1

@@ -1,0 +1,1 @@
+DELETE FROM {exam_answers} WHERE exam_id = $1

@@ -1,0 +1,1 @@
+DELETE FROM {exam_standings} WHERE exam_id = $1

@@ -1,0 +1,2 @@
+INSERT INTO {bank_categories} (instrument, version, place, category, name, questions)
+{rows}

@@ -1,0 +1,3 @@
+SELECT instrument, version, title, description, scale, questions, published_at, retired_at
+FROM {banks}
+WHERE instrument = $1 AND version = $2

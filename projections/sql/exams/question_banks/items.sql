@@ -1,0 +1,4 @@
+SELECT place, item, category, body, tooltip
+FROM {bank_items}
+WHERE instrument = $1 AND version = $2
+ORDER BY place

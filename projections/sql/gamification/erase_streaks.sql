@@ -1,0 +1,1 @@
+DELETE FROM {streaks} WHERE account_id = $1

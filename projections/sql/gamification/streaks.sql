@@ -1,0 +1,1 @@
+SELECT activity, days, longest, freezes, last_day FROM {streaks} WHERE account_id = $1

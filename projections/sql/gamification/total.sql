@@ -1,0 +1,1 @@
+SELECT total_xp FROM {progress} WHERE account_id = $1

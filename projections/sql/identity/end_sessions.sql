@@ -1,0 +1,1 @@
+DELETE FROM {sessions} WHERE account_id = $1 AND account_sequence < $2

@@ -1,0 +1,1 @@
+UPDATE {entries} SET deleted = $2 WHERE id = $1

@@ -1,0 +1,338 @@
+//! Folds entries into rows. A deleted entry keeps its row, out of sight, until it is restored or erased.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+use async_trait::async_trait;
+use chrono::{DateTime, NaiveDate, Utc};
+use cqrs_es::Aggregate;
+use domain::identity::account::{Account, AccountEvent};
+use domain::journal::entry::{Derived, Entry, EntryBody, EntryEvent, Hours};
+use domain::personal::Personal;
+use event_log::database::Statement;
+use event_log::keys::{DataKey, KeyError};
+use event_log::sealing::{Cell, SealingError, seal_column};
+use event_log::{execute, insert_rows, statement};
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::fact::{Event, Fact};
+use crate::projection::{Projection, ProjectionError, Writer};
+
+pub(super) const NAME: &str = "entries";
+/// Marker of the table.
+pub(super) const TABLE: &str = "entries";
+
+static WRITE: Statement = statement!("../../sql/journal/write.sql");
+static REVISE: Statement = statement!("../../sql/journal/revise.sql");
+static HIDE: Statement = statement!("../../sql/journal/hide.sql");
+static ERASE: Statement = statement!("../../sql/journal/erase.sql");
+static ERASE_SUBJECT: Statement = statement!("../../sql/journal/erase_subject.sql");
+
+/// The projection of entries.
+#[derive(Debug)]
+pub struct Entries;
+
+/// What a page of events makes of one entry.
+enum Change {
+    /// A row that is not there yet.
+    Write(Box<Row>),
+    /// A row that is there changes.
+    Alter {
+        words: Option<Box<Words>>,
+        deleted: Option<bool>,
+    },
+    /// Whatever row is there goes.
+    Erase,
+}
+
+struct Row {
+    account_id: Uuid,
+    created_at: DateTime<Utc>,
+    deleted: bool,
+    words: Words,
+}
+
+/// The columns that a revision writes anew; strings are sealed.
+struct Words {
+    updated_at: DateTime<Utc>,
+    revision: i64,
+    title: Option<Vec<u8>>,
+    content: Vec<u8>,
+    tags: Vec<u8>,
+    stress_triggers: Option<Vec<u8>>,
+    daily_schedule: Option<Vec<u8>>,
+    mood_rating: Option<i64>,
+    energy_level: Option<i64>,
+    stress_level: Option<i64>,
+    sleep_quality: Option<i64>,
+    sleep_hours: Option<f64>,
+    work_hours: Option<f64>,
+    screen_time_mins: Option<i64>,
+    language: &'static str,
+    entry_date: NaiveDate,
+    sentiment_compound: Option<f64>,
+    sentiment_score: Option<f64>,
+    sentiment_label: Option<&'static str>,
+    patterns: String,
+    word_count: i64,
+    reading_time_mins: f64,
+}
+
+#[async_trait]
+impl Projection for Entries {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn version(&self) -> i64 {
+        1
+    }
+
+    fn schema(&self) -> &'static str {
+        include_str!("../../sql/journal/schema.sql")
+    }
+
+    fn handles(&self, aggregate_type: &str, event_type: &str) -> bool {
+        match aggregate_type {
+            Entry::TYPE => true,
+            Account::TYPE => event_type == "account_erased",
+            _ => false,
+        }
+    }
+
+    async fn project(
+        &self,
+        page: &[&Fact],
+        writer: &mut Writer<'_>,
+    ) -> Result<(), ProjectionError> {
+        let mut folded = Folded::default();
+        for fact in page {
+            folded.fold(fact)?;
+        }
+        folded.write(writer).await
+    }
+}
+
+#[derive(Default)]
+struct Folded {
+    entries: BTreeMap<Uuid, Change>,
+    erased_subjects: Vec<Uuid>,
+}
+
+impl Folded {
+    fn fold(&mut self, fact: &Fact) -> Result<(), ProjectionError> {
+        match &fact.event {
+            Ok(Event::Entry(event)) => self.fold_entry(event, fact),
+            Ok(Event::Account(AccountEvent::AccountErased { account_id, .. })) => {
+                let subject = account_id.0;
+                self.erased_subjects.push(subject);
+                self.entries.retain(
+                    |_, change| !matches!(change, Change::Write(row) if row.account_id == subject),
+                );
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn fold_entry(&mut self, event: &EntryEvent, fact: &Fact) -> Result<(), ProjectionError> {
+        let Ok(id) = Uuid::parse_str(&fact.recorded.aggregate_id) else {
+            return Ok(());
+        };
+        match event {
+            EntryEvent::EntryWritten {
+                account_id,
+                written_at,
+                body: Personal::Known(body),
+                derived: Personal::Known(derived),
+                ..
+            } => {
+                let row = Row {
+                    account_id: account_id.0,
+                    created_at: *written_at,
+                    deleted: false,
+                    words: Words::seal(id, 1, *written_at, body, derived, fact.key.as_ref())?,
+                };
+                self.entries.insert(id, Change::Write(Box::new(row)));
+            }
+            EntryEvent::EntryRevised {
+                revision,
+                revised_at,
+                body: Personal::Known(body),
+                derived: Personal::Known(derived),
+            } => {
+                let (at, revision) = (*revised_at, i64::from(*revision));
+                let revised = Words::seal(id, revision, at, body, derived, fact.key.as_ref())?;
+                match self.change(id) {
+                    Change::Write(row) => row.words = revised,
+                    Change::Alter { words, .. } => *words = Some(Box::new(revised)),
+                    Change::Erase => {}
+                }
+            }
+            EntryEvent::EntryDeleted { .. } => self.hide(id, true),
+            EntryEvent::EntryRestored { .. } => self.hide(id, false),
+            // without its key nobody can read an entry: its erasure is on its way
+            EntryEvent::EntryWritten { .. }
+            | EntryEvent::EntryRevised { .. }
+            | EntryEvent::EntryErased { .. } => {
+                self.entries.insert(id, Change::Erase);
+            }
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, id: Uuid) -> &mut Change {
+        self.entries.entry(id).or_insert(Change::Alter {
+            words: None,
+            deleted: None,
+        })
+    }
+
+    fn hide(&mut self, id: Uuid, hidden: bool) {
+        match self.change(id) {
+            Change::Write(row) => row.deleted = hidden,
+            Change::Alter { deleted, .. } => *deleted = Some(hidden),
+            Change::Erase => {}
+        }
+    }
+
+    async fn write(self, writer: &mut Writer<'_>) -> Result<(), ProjectionError> {
+        let mut new = Vec::new();
+        let mut rest = Vec::new();
+        for (id, change) in self.entries {
+            match change {
+                Change::Write(row) => new.push((id, *row)),
+                change => rest.push((id, change)),
+            }
+        }
+        let (write, revise, hide) = (writer.sql(&WRITE), writer.sql(&REVISE), writer.sql(&HIDE));
+        let (erase, erase_subject) = (writer.sql(&ERASE), writer.sql(&ERASE_SUBJECT));
+        let transaction = writer.transaction().await?;
+        insert_rows!(in *transaction, &write, new, |row, item| {
+            let (id, Row { account_id, created_at, deleted, words }) = item;
+            row.push_bind(*id)
+                .push_bind(*account_id)
+                .push_bind(*created_at)
+                .push_bind(words.updated_at)
+                .push_bind(*deleted)
+                .push_bind(words.revision)
+                .push_bind(words.title.clone())
+                .push_bind(words.content.clone())
+                .push_bind(words.tags.clone())
+                .push_bind(words.stress_triggers.clone())
+                .push_bind(words.daily_schedule.clone())
+                .push_bind(words.mood_rating)
+                .push_bind(words.energy_level)
+                .push_bind(words.stress_level)
+                .push_bind(words.sleep_quality)
+                .push_bind(words.sleep_hours)
+                .push_bind(words.work_hours)
+                .push_bind(words.screen_time_mins)
+                .push_bind(words.language)
+                .push_bind(words.entry_date)
+                .push_bind(words.sentiment_compound)
+                .push_bind(words.sentiment_score)
+                .push_bind(words.sentiment_label)
+                .push_bind(words.patterns.clone())
+                .push_bind(words.word_count)
+                .push_bind(words.reading_time_mins);
+        })?;
+        for (id, change) in &rest {
+            let Change::Alter { words, deleted } = change else {
+                execute!(in *transaction, &erase, *id)?;
+                continue;
+            };
+            if let Some(words) = words {
+                execute!(
+                    in *transaction,
+                    &revise,
+                    *id,
+                    words.updated_at,
+                    words.revision,
+                    &words.title,
+                    &words.content,
+                    &words.tags,
+                    &words.stress_triggers,
+                    &words.daily_schedule,
+                    words.mood_rating,
+                    words.energy_level,
+                    words.stress_level,
+                    words.sleep_quality,
+                    words.sleep_hours,
+                    words.work_hours,
+                    words.screen_time_mins,
+                    words.language,
+                    words.entry_date,
+                    words.sentiment_compound,
+                    words.sentiment_score,
+                    words.sentiment_label,
+                    &words.patterns,
+                    words.word_count,
+                    words.reading_time_mins
+                )?;
+            }
+            if let Some(deleted) = deleted {
+                execute!(in *transaction, &hide, *id, *deleted)?;
+            }
+        }
+        for subject in self.erased_subjects {
+            execute!(in *transaction, &erase_subject, subject)?;
+        }
+        Ok(())
+    }
+}
+
+impl Words {
+    fn seal(
+        id: Uuid,
+        revision: i64,
+        updated_at: DateTime<Utc>,
+        body: &EntryBody,
+        derived: &Derived,
+        key: Option<&DataKey>,
+    ) -> Result<Self, ProjectionError> {
+        let key = key.ok_or(SealingError::Key(KeyError::Missing))?;
+        let seal = |column, plain: &str| seal_column(key, cell(column, &id), plain);
+        let seal_some =
+            |column, plain: Option<&String>| plain.map(|plain| seal(column, plain)).transpose();
+        Ok(Self {
+            updated_at,
+            revision,
+            title: seal_some("title", body.title.as_ref())?,
+            content: seal("content", &body.content)?,
+            tags: seal("tags", &json(&body.tags))?,
+            stress_triggers: seal_some("stress_triggers", body.stress_triggers.as_ref())?,
+            daily_schedule: seal_some("daily_schedule", body.daily_schedule.as_ref())?,
+            mood_rating: body.mood_rating.map(i64::from),
+            energy_level: body.energy_level.map(i64::from),
+            stress_level: body.stress_level.map(i64::from),
+            sleep_quality: body.sleep_quality.map(i64::from),
+            sleep_hours: body.sleep_hours.map(Hours::get),
+            work_hours: body.work_hours.map(Hours::get),
+            screen_time_mins: body.screen_time_mins.map(i64::from),
+            language: body.language.code(),
+            entry_date: body.entry_date,
+            sentiment_compound: derived.sentiment.map(|sentiment| sentiment.compound),
+            sentiment_score: derived.sentiment.map(|sentiment| sentiment.score),
+            sentiment_label: derived.sentiment.map(|sentiment| sentiment.label.slug()),
+            patterns: json(&derived.patterns),
+            word_count: i64::from(derived.word_count),
+            reading_time_mins: derived.reading_time_mins,
+        })
+    }
+}
+
+/// Where a sealed column of an entry belongs.
+pub(super) fn cell<'a>(column: &'static str, row: &'a (dyn Display + 'a)) -> Cell<'a> {
+    Cell {
+        table: TABLE,
+        column,
+        row,
+    }
+}
+
+/// Lists of strings and slugs, which always serialise.
+fn json(list: &impl Serialize) -> String {
+    serde_json::to_string(list).unwrap_or_default()
+}

@@ -1,0 +1,244 @@
+//! How entries are shown.
+
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, NaiveDate, Utc};
+use domain::journal::entry::{self, Derived, EntryBody, Hours, Status};
+use domain::journal::patterns::Pattern;
+use domain::journal::support::{self, support_for};
+use domain::sentiment;
+use projections::journal::queries;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::not_found;
+use crate::commands::Done;
+use crate::http::Problem;
+use crate::http::command::Position;
+use crate::http::extract::{ETag, Json};
+
+/// A journal entry.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = JournalEntry)]
+pub(super) struct Entry {
+    #[schema(example = "0199d2a5-6f3e-7c41-9b52-0d6a4f1c8e27")]
+    id: Uuid,
+    #[schema(example = "A quiet Sunday")]
+    title: Option<String>,
+    #[schema(example = "I slept well and walked by the river. I feel happy and calm.")]
+    content: String,
+    #[schema(example = json!(["walk", "rest"]))]
+    tags: Vec<String>,
+    #[schema(example = 8)]
+    mood_rating: Option<i64>,
+    #[schema(example = 7)]
+    energy_level: Option<i64>,
+    #[schema(example = 2)]
+    stress_level: Option<i64>,
+    #[schema(example = 8)]
+    sleep_quality: Option<i64>,
+    #[schema(example = 7.5)]
+    sleep_hours: Option<f64>,
+    #[schema(example = 0.0)]
+    work_hours: Option<f64>,
+    #[schema(example = 90)]
+    screen_time_mins: Option<i64>,
+    #[schema(example = "None today")]
+    stress_triggers: Option<String>,
+    #[schema(example = "Breakfast, river, books")]
+    daily_schedule: Option<String>,
+    #[schema(example = "en")]
+    language: &'static str,
+    /// The day the entry is about.
+    #[schema(example = "2026-03-01")]
+    entry_date: NaiveDate,
+    /// How the content reads; null unless it is in English.
+    sentiment: Option<Sentiment>,
+    /// What the content shows.
+    #[schema(example = json!(["positivity", "high_positive"]))]
+    patterns: Vec<&'static str>,
+    #[schema(example = 13)]
+    word_count: i64,
+    /// At 200 words a minute, to one decimal.
+    #[schema(example = 0.1)]
+    reading_time_mins: f64,
+    #[schema(example = "2026-03-01T18:04:05.123456Z")]
+    created_at: DateTime<Utc>,
+    #[schema(example = "2026-03-01T18:04:05.123456Z")]
+    updated_at: DateTime<Utc>,
+}
+
+/// How a text reads.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Sentiment {
+    /// -1 (most negative) to 1 (most positive).
+    #[schema(example = 0.8225)]
+    compound: f64,
+    /// The same on a scale from 0 to 100.
+    #[schema(example = 91.13)]
+    score: f64,
+    /// `positive`, `neutral` or `negative`.
+    #[schema(example = "positive")]
+    label: &'static str,
+}
+
+/// An entry just written.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct WrittenEntry {
+    #[serde(flatten)]
+    entry: Entry,
+    /// Where to find help, when the words name self-harm. It is stored nowhere.
+    support: Option<Support>,
+}
+
+/// Where to find help.
+#[derive(Debug, Serialize, ToSchema)]
+struct Support {
+    #[schema(example = "What you are going through sounds heavy. You need not carry it alone.")]
+    message: String,
+    resources: Vec<Resource>,
+}
+
+/// Somewhere to turn to.
+#[derive(Debug, Serialize, ToSchema)]
+struct Resource {
+    #[schema(example = "Find A Helpline")]
+    name: String,
+    #[schema(example = "988")]
+    phone: Option<String>,
+    #[schema(example = "https://findahelpline.com")]
+    url: String,
+    /// ISO 3166-1 code of a country, or `international`.
+    #[schema(example = "international")]
+    region: String,
+}
+
+/// One of the versions that an entry has had.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Revision {
+    /// 1 for what was written first.
+    #[schema(example = 1)]
+    pub(super) revision: u32,
+    #[serde(flatten)]
+    pub(super) entry: Entry,
+}
+
+/// The version of an entry that clients name in `If-Match`.
+pub(super) fn etag(revision: u32) -> ETag {
+    ETag::from(u64::from(revision))
+}
+
+/// The reply to a command that an entry stands after.
+pub(super) fn written(status: StatusCode, done: &Done<entry::Entry>) -> Result<Response, Problem> {
+    let (Some(id), Some(revision), Some(body), Status::Kept) = (
+        done.state.entry_id(),
+        done.state.revision(),
+        done.state.body(),
+        done.state.status(),
+    ) else {
+        return Err(not_found());
+    };
+    let entry = Entry::of(&done.state).ok_or_else(not_found)?;
+    let support = support_for(body).map(Support::from);
+    let location = HeaderValue::try_from(format!("/api/v1/journal/{id}"));
+    let location: Option<(HeaderName, HeaderValue)> = (status == StatusCode::CREATED)
+        .then(|| location.map(|value| (header::LOCATION, value)))
+        .transpose()
+        .map_err(Problem::internal)?;
+    Ok((
+        status,
+        Position(done.position),
+        etag(revision),
+        axum::http::HeaderMap::from_iter(location),
+        Json(WrittenEntry { entry, support }),
+    )
+        .into_response())
+}
+
+impl Entry {
+    /// As an aggregate knows it; `None` when its words are gone.
+    pub(super) fn of(state: &entry::Entry) -> Option<Self> {
+        let (body, derived): (&EntryBody, &Derived) = (state.body()?, state.derived()?);
+        Some(Self {
+            id: state.entry_id()?.0,
+            title: body.title.clone(),
+            content: body.content.clone(),
+            tags: body.tags.clone(),
+            mood_rating: body.mood_rating.map(i64::from),
+            energy_level: body.energy_level.map(i64::from),
+            stress_level: body.stress_level.map(i64::from),
+            sleep_quality: body.sleep_quality.map(i64::from),
+            sleep_hours: body.sleep_hours.map(Hours::get),
+            work_hours: body.work_hours.map(Hours::get),
+            screen_time_mins: body.screen_time_mins.map(i64::from),
+            stress_triggers: body.stress_triggers.clone(),
+            daily_schedule: body.daily_schedule.clone(),
+            language: body.language.code(),
+            entry_date: body.entry_date,
+            sentiment: derived.sentiment.map(Sentiment::from),
+            patterns: slugs(&derived.patterns),
+            word_count: i64::from(derived.word_count),
+            reading_time_mins: derived.reading_time_mins,
+            created_at: state.created_at()?,
+            updated_at: state.updated_at()?,
+        })
+    }
+}
+
+impl From<queries::Entry> for Entry {
+    fn from(entry: queries::Entry) -> Self {
+        Self {
+            id: entry.id,
+            title: entry.title,
+            content: entry.content,
+            tags: entry.tags,
+            mood_rating: entry.mood_rating,
+            energy_level: entry.energy_level,
+            stress_level: entry.stress_level,
+            sleep_quality: entry.sleep_quality,
+            sleep_hours: entry.sleep_hours,
+            work_hours: entry.work_hours,
+            screen_time_mins: entry.screen_time_mins,
+            stress_triggers: entry.stress_triggers,
+            daily_schedule: entry.daily_schedule,
+            language: entry.language.code(),
+            entry_date: entry.entry_date,
+            sentiment: entry.sentiment.map(Sentiment::from),
+            patterns: slugs(&entry.patterns),
+            word_count: entry.word_count,
+            reading_time_mins: entry.reading_time_mins,
+            created_at: entry.created_at,
+            updated_at: entry.updated_at,
+        }
+    }
+}
+
+fn slugs(patterns: &[Pattern]) -> Vec<&'static str> {
+    patterns.iter().map(|pattern| pattern.slug()).collect()
+}
+
+impl From<sentiment::Sentiment> for Sentiment {
+    fn from(sentiment: sentiment::Sentiment) -> Self {
+        Self {
+            compound: sentiment.compound,
+            score: sentiment.score,
+            label: sentiment.label.slug(),
+        }
+    }
+}
+
+impl From<support::Support> for Support {
+    fn from(support: support::Support) -> Self {
+        let resource = |resource: support::Resource| Resource {
+            name: resource.name,
+            phone: resource.phone,
+            url: resource.url,
+            region: resource.region,
+        };
+        Self {
+            message: support.message,
+            resources: support.resources.into_iter().map(resource).collect(),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+DELETE FROM {state.challenges} WHERE account_id = $1

@@ -1,0 +1,1 @@
+DELETE FROM {state.used_totp_steps} WHERE account_id = $1

@@ -1,0 +1,1 @@
+DELETE FROM {state.challenges} WHERE expires_at <= $1

@@ -1,0 +1,1 @@
+DELETE FROM {state.login_ladder} WHERE key = $1

@@ -1,0 +1,1 @@
+DELETE FROM {state.login_ladder} WHERE failed_at <= $1

@@ -1,0 +1,2 @@
+UPDATE {state.challenges} SET used_at = $3
+ WHERE token_hash = $1 AND purpose = $2 AND used_at IS NULL AND expires_at > $3
