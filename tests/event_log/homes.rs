@@ -3,8 +3,8 @@
 use std::error::Error;
 
 use event_log::database::Engine;
-use event_log::{execute, fetch_one};
 use event_log::homes::{Homes, HomesError, Target};
+use event_log::{execute, fetch_one};
 use futures::future::try_join_all;
 
 use crate::support::engines::{Installation, Outcome, each_engine, id, now};
