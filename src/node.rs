@@ -271,8 +271,7 @@ impl Node {
         Ok(())
     }
 
-    /// Stops in the order that loses nothing: policies and jobs, the appender's queue, projections, pools, the
-    /// lock on the files.
+    /// Stops in the order that loses nothing: policies and jobs, the appender's queue, projections, pools.
     /// Requests must have ended before.
     pub async fn stop(&self) {
         self.stop_effects.cancel();

@@ -11,5 +11,6 @@ mod identity;
 mod journal;
 mod operations;
 mod outage;
+mod projector;
 mod statements;
 mod support;

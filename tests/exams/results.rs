@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::http::StatusCode;
 use chrono::TimeDelta;
@@ -90,7 +89,7 @@ async fn a_percentile_takes_twenty_others_with_sound_results() -> Outcome {
         assert_eq!(standing.at("/percentile"), 78);
 
         let leave = AccountCommand::RequestDeletion {
-            grace: Duration::from_secs(3_600),
+            grace: TimeDelta::hours(1),
             is_last_admin: false,
             now: app.node.clock.now(),
         };

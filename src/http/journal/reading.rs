@@ -16,7 +16,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::not_found;
-use super::reply::{Entry, Revision};
+use super::reply::{JournalEntry, Revision};
 use crate::http::Problem;
 use crate::http::caller::Caller;
 use crate::http::command::Models;
@@ -65,7 +65,7 @@ pub(super) struct RevisionsQuery {
     security(("bearer" = [])),
     params(ListQuery),
     responses(
-        (status = 200, description = "A page of entries", body = Listed<Entry>),
+        (status = 200, description = "A page of entries", body = Listed<JournalEntry>),
         (status = 400, description = "`request.unknown_field`, `request.nul_character`, `request.invalid_header`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`auth.token_missing`, `auth.token_invalid`, `auth.token_expired`, `auth.token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "`request.invalid`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -79,7 +79,7 @@ pub(super) async fn list(
 ) -> Result<impl IntoResponse, Problem> {
     let (limit, after, filter) = query.judged().map_err(Problem::invalid)?;
     let page = queries::list(&models, caller.account.0, filter, after, limit).await?;
-    Ok(Json(Listed::<Entry>::from(page)))
+    Ok(Json(Listed::<JournalEntry>::from(page)))
 }
 
 /// One entry
@@ -90,7 +90,7 @@ pub(super) async fn list(
     security(("bearer" = [])),
     params(("id" = uuid::Uuid, Path, description = "The entry")),
     responses(
-        (status = 200, description = "The entry", body = Entry, headers(("ETag" = String))),
+        (status = 200, description = "The entry", body = JournalEntry, headers(("ETag" = String))),
         (status = 401, description = "`auth.token_missing`, `auth.token_invalid`, `auth.token_expired`, `auth.token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`journal.not_found`, `request.not_found`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "`read_model.behind`, `service.busy`, `service.unavailable`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -105,7 +105,7 @@ pub(super) async fn entry(
         .await?
         .ok_or_else(not_found)?;
     let etag = ETag::from(entry.revision.unsigned_abs());
-    Ok((etag, Json(Entry::from(entry))))
+    Ok((etag, Json(JournalEntry::from(entry))))
 }
 
 /// Every version that an entry has had, the newest first
@@ -170,7 +170,7 @@ fn revisions_of(caller: &Caller, facts: &[Fact]) -> Result<Vec<Revision>, Proble
             revisions.extend(
                 state
                     .revision()
-                    .zip(Entry::of(&state))
+                    .zip(JournalEntry::of(&state))
                     .map(|(revision, entry)| Revision { revision, entry }),
             );
         }

@@ -20,8 +20,7 @@ use crate::http::extract::{ETag, Json};
 
 /// A journal entry.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = JournalEntry)]
-pub(super) struct Entry {
+pub(super) struct JournalEntry {
     #[schema(example = "0199d2a5-6f3e-7c41-9b52-0d6a4f1c8e27")]
     id: Uuid,
     #[schema(example = "A quiet Sunday")]
@@ -87,7 +86,7 @@ pub(super) struct Sentiment {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct WrittenEntry {
     #[serde(flatten)]
-    entry: Entry,
+    entry: JournalEntry,
     /// Where to find help, when the words name self-harm. It is stored nowhere.
     support: Option<Support>,
 }
@@ -121,7 +120,7 @@ pub(super) struct Revision {
     #[schema(example = 1)]
     pub(super) revision: u32,
     #[serde(flatten)]
-    pub(super) entry: Entry,
+    pub(super) entry: JournalEntry,
 }
 
 /// The version of an entry that clients name in `If-Match`.
@@ -139,7 +138,7 @@ pub(super) fn written(status: StatusCode, done: &Done<entry::Entry>) -> Result<R
     ) else {
         return Err(not_found());
     };
-    let entry = Entry::of(&done.state).ok_or_else(not_found)?;
+    let entry = JournalEntry::of(&done.state).ok_or_else(not_found)?;
     let support = support_for(body).map(Support::from);
     let location = HeaderValue::try_from(format!("/api/v1/journal/{id}"));
     let location: Option<(HeaderName, HeaderValue)> = (status == StatusCode::CREATED)
@@ -156,7 +155,7 @@ pub(super) fn written(status: StatusCode, done: &Done<entry::Entry>) -> Result<R
         .into_response())
 }
 
-impl Entry {
+impl JournalEntry {
     /// As an aggregate knows it; `None` when its words are gone.
     pub(super) fn of(state: &entry::Entry) -> Option<Self> {
         let (body, derived): (&EntryBody, &Derived) = (state.body()?, state.derived()?);
@@ -186,7 +185,7 @@ impl Entry {
     }
 }
 
-impl From<queries::Entry> for Entry {
+impl From<queries::Entry> for JournalEntry {
     fn from(entry: queries::Entry) -> Self {
         Self {
             id: entry.id,

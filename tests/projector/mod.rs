@@ -1,0 +1,308 @@
+//! The runner of projections, told on both engines: exactly once, whoever runs and whoever dies.
+
+mod leases;
+mod poison;
+mod rebuilding;
+mod upkeep;
+
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use cqrs_es::persist::EventUpcaster;
+use event_log::append::{Append, AppenderTask, Bounds, NewEvent, Verdict};
+use event_log::content_hash::Content;
+use event_log::database::Statement;
+use event_log::homes::Homes;
+use event_log::keys::{Keys, Secret};
+use event_log::{EventLog, fetch_one, insert_rows};
+use projections::audit::Audit;
+use projections::fact::Fact;
+use projections::generations::{Generation, State};
+use projections::projection::{Projection, ProjectionError, Writer};
+use projections::projector::{Parts, Projector};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::engines::{Installation, Outcome, id, now};
+
+/// Longest wait for what should happen at once.
+const SOON: Duration = Duration::from_secs(10);
+
+static ADD: Statement = Statement::new(
+    "tallies",
+    "INSERT INTO {tallies} AS t (stream, events) {rows}
+     ON CONFLICT (stream) DO UPDATE SET events = t.events + excluded.events",
+);
+static SUM: Statement = Statement::new(
+    "sum of tallies",
+    "SELECT CAST(coalesce(sum(events), 0) AS BIGINT) FROM {tallies}",
+);
+static ROWS: Statement = Statement::new("rows of audit", "SELECT count(*) FROM {audit_events}");
+
+/// Counts the events of accounts by addition, so that an event folded twice shows.
+#[derive(Debug, Default)]
+struct Tallies {
+    /// Milliseconds that a page takes.
+    pause: AtomicU64,
+}
+
+#[async_trait]
+impl Projection for Tallies {
+    fn name(&self) -> &'static str {
+        "tallies"
+    }
+
+    fn version(&self) -> i64 {
+        1
+    }
+
+    fn schema(&self) -> &'static str {
+        "CREATE TABLE {tallies} (stream TEXT NOT NULL PRIMARY KEY, events BIGINT NOT NULL)"
+    }
+
+    fn handles(&self, aggregate_type: &str, _: &str) -> bool {
+        aggregate_type == "account"
+    }
+
+    async fn project(
+        &self,
+        page: &[&Fact],
+        writer: &mut Writer<'_>,
+    ) -> Result<(), ProjectionError> {
+        tokio::time::sleep(Duration::from_millis(self.pause.load(Ordering::Relaxed))).await;
+        let mut streams: Vec<(&str, i64)> = Vec::new();
+        for fact in page {
+            let stream = fact.recorded.aggregate_id.as_str();
+            match streams.iter_mut().find(|(known, _)| *known == stream) {
+                Some((_, events)) => *events += 1,
+                None => streams.push((stream, 1)),
+            }
+        }
+        let sql = writer.sql(&ADD);
+        let transaction = writer.transaction().await?;
+        insert_rows!(in *transaction, &sql, streams, |row, stream| {
+            row.push_bind(stream.0);
+            row.push_bind(stream.1);
+        })?;
+        Ok(())
+    }
+}
+
+/// The log of an installation, and what is needed to run projections over it.
+struct House {
+    homes: Homes,
+    log: EventLog,
+    task: AppenderTask,
+    tallies: Arc<Tallies>,
+}
+
+impl House {
+    async fn on(installation: &Installation) -> Result<Self, Box<dyn Error>> {
+        let homes = installation.homes.clone();
+        let keys = Arc::new(Keys::new(homes.keys.clone(), &Secret::new([7; 32])));
+        let bounds = Bounds::default();
+        let (log, task) = EventLog::open(homes.clone(), keys, Vec::new(), bounds, now()).await?;
+        Ok(Self {
+            homes,
+            log,
+            task,
+            tallies: Arc::default(),
+        })
+    }
+
+    async fn stop(self) {
+        self.log.appender().close();
+        self.task.finished().await;
+    }
+
+    /// A projector as another node would have it.
+    fn projector(&self, homes: &Homes) -> Projector {
+        self.projector_with(homes, Vec::new())
+    }
+
+    fn projector_with(&self, homes: &Homes, upcasters: Vec<Box<dyn EventUpcaster>>) -> Projector {
+        Projector::new(Parts {
+            read: homes.read.clone(),
+            reader: event_log::reader::Reader::new(homes.log.clone()),
+            keys: Arc::clone(self.log.keys()),
+            upcasters: Arc::new(upcasters),
+            projections: vec![
+                Arc::new(Audit),
+                Arc::clone(&self.tallies) as Arc<dyn Projection>,
+            ],
+            node: id(),
+            now: Arc::new(now),
+        })
+    }
+
+    /// Starts a node and waits for nothing.
+    async fn run(&self, homes: &Homes) -> Result<Node, Box<dyn Error>> {
+        self.run_projector(self.projector(homes)).await
+    }
+
+    async fn run_projector(&self, projector: Projector) -> Result<Node, Box<dyn Error>> {
+        projector.prepare().await?;
+        let stop = CancellationToken::new();
+        let committed = self.log.appender().committed();
+        let task = tokio::spawn({
+            let (projector, stop) = (projector.clone(), stop.clone());
+            async move { projector.run(committed, stop).await }
+        });
+        Ok(Node {
+            projector,
+            stop,
+            task,
+        })
+    }
+
+    /// Appends `count` events that somebody's account knows.
+    async fn known(&self, count: usize) -> Outcome {
+        let payload = r#"{"type":"logged_out_everywhere","logged_out_at":"2026-01-01T00:00:00Z"}"#;
+        let mut left = count;
+        while left > 0 {
+            let some = left.min(500);
+            self.append("account", "logged_out_everywhere", payload, some)
+                .await?;
+            left -= some;
+        }
+        Ok(())
+    }
+
+    /// Appends one event of an account that no program knows.
+    async fn unknown(&self) -> Outcome {
+        self.append("account", "never_heard", r#"{"type":"never_heard"}"#, 1)
+            .await
+    }
+
+    async fn append(
+        &self,
+        aggregate_type: &'static str,
+        event_type: &str,
+        payload: &str,
+        count: usize,
+    ) -> Outcome {
+        let (stream, correlation_id) = (id().to_string(), id());
+        let metadata = r#"{"actor_role":"system"}"#;
+        let event = |sequence: i64| {
+            let event_id = id();
+            let content_hash = Content {
+                aggregate_type,
+                aggregate_id: &stream,
+                sequence,
+                event_type,
+                event_version: "1",
+                payload,
+                metadata,
+                event_id,
+                correlation_id,
+                causation_id: None,
+                actor_id: "test",
+                subject_id: None,
+            }
+            .hash();
+            NewEvent {
+                event_id,
+                event_type: event_type.to_owned(),
+                event_version: "1".to_owned(),
+                payload: payload.to_owned(),
+                metadata: metadata.to_owned(),
+                content_hash,
+            }
+        };
+        let append = Append {
+            aggregate_type,
+            aggregate_id: stream.clone(),
+            expected: 0,
+            events: (1..).take(count).map(event).collect(),
+            claims: Vec::new(),
+            command: None,
+            correlation_id,
+            causation_id: None,
+            actor_id: "test".to_owned(),
+            subject_id: None,
+            erasing: false,
+        };
+        let verdict = self.log.appender().append(append).await?;
+        assert!(matches!(verdict, Verdict::Appended { .. }), "{verdict:?}");
+        Ok(())
+    }
+
+    async fn head(&self) -> Result<i64, Box<dyn Error>> {
+        Ok(self.log.reader().head().await?.position)
+    }
+
+    /// Events of accounts that a node's live generation has counted.
+    async fn counted(&self, projector: &Projector) -> Result<i64, Box<dyn Error>> {
+        let models = projector.models().pin();
+        let (sum,): (i64,) = fetch_one!(models.database, (i64,), &models.sql(&SUM))?;
+        Ok(sum)
+    }
+
+    /// Rows of a node's live trail.
+    async fn trail(&self, projector: &Projector) -> Result<i64, Box<dyn Error>> {
+        let models = projector.models().pin();
+        let (rows,): (i64,) = fetch_one!(models.database, (i64,), &models.sql(&ROWS))?;
+        Ok(rows)
+    }
+}
+
+/// A running node.
+struct Node {
+    projector: Projector,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Node {
+    /// Stops as SIGTERM does.
+    async fn end(self) -> Outcome {
+        self.stop.cancel();
+        Ok(self.task.await?)
+    }
+
+    /// Stops as `kill -9` does: no lease is given up.
+    async fn kill(self) {
+        self.task.abort();
+        // cancelled, which is what was wanted
+        let _ = self.task.await;
+    }
+
+    async fn row(&self, name: &str, state: State) -> Result<Option<Generation>, Box<dyn Error>> {
+        row(&self.projector, name, state).await
+    }
+
+    /// Waits until both projections have folded the whole log.
+    async fn caught_up(&self, head: i64) -> Outcome {
+        until("both projections are at the head", async || {
+            let live = self.projector.progress().now();
+            Ok(live.len() == 2 && live.values().all(|at| at.position >= head))
+        })
+        .await
+    }
+}
+
+async fn row(
+    projector: &Projector,
+    name: &str,
+    state: State,
+) -> Result<Option<Generation>, Box<dyn Error>> {
+    let rows = projector.generations().list().await?;
+    Ok(rows
+        .into_iter()
+        .rfind(|row| row.projection == name && row.state == state))
+}
+
+/// Waits for something that should happen soon.
+async fn until(what: &str, happened: impl AsyncFn() -> Result<bool, Box<dyn Error>>) -> Outcome {
+    let began = Instant::now();
+    while !happened().await? {
+        if began.elapsed() > SOON {
+            return Err(format!("not within {SOON:?}: {what}").into());
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
+}
