@@ -49,7 +49,7 @@ async fn the_first_admin_comes_from_the_command_line_and_the_last_one_stays() ->
         let told = run(app, &["accounts", "grant", "admin", "asha"]).await?;
         assert!(told.well && told.out.contains("already"), "{}", told.out);
 
-        let last = app
+        let granted = app
             .node
             .log
             .reader()
@@ -58,11 +58,11 @@ async fn the_first_admin_comes_from_the_command_line_and_the_last_one_stays() ->
             .pop()
             .ok_or("no event")?;
         assert_eq!(
-            (last.event_type.as_str(), last.actor_id.as_str()),
+            (granted.event_type.as_str(), granted.actor_id.as_str()),
             ("role_granted", "cli:operator")
         );
-        assert_eq!(last.actor_role().as_deref(), Some("operator"));
-        assert!(!last.payload.contains("operator"), "{}", last.payload);
+        assert_eq!(granted.actor_role().as_deref(), Some("operator"));
+        assert!(!granted.payload.contains("operator"), "{}", granted.payload);
 
         let told = run(app, &["accounts", "list", "--format", "json"]).await?;
         let list: Value = serde_json::from_str(&told.out)?;
