@@ -31,6 +31,7 @@ use uuid::Uuid;
 use self::toy::{Card, Event};
 
 #[path = "../tests/event_log/toy.rs"]
+#[expect(dead_code, reason = "the stories need more of it than a measurement")]
 mod toy;
 
 type Failure = Box<dyn Error + Send + Sync>;

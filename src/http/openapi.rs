@@ -27,6 +27,8 @@ pub const DOCUMENT_PATH: &str = "/api/v1/openapi.json";
     modifiers(&Bearer),
     tags(
         (name = "health", description = "Whether the server lives and is ready"),
+        (name = "questions", description = "Question banks: what exams ask"),
+        (name = "exams", description = "Attempts at exams and their results"),
     )
 )]
 pub(super) struct Description;

@@ -20,7 +20,7 @@ async fn who_registers_logs_in_at_once() -> Outcome {
         assert_eq!(member.id, registered.text("/id"));
         let me = member.get("/users/me").await?;
         me.is(StatusCode::OK)?;
-        assert_eq!(me.text("/email"), "asha_r@people.example.org");
+        assert_eq!(me.text("/email"), "Asha_R@people.example.org");
         assert_eq!(me.at("/roles"), json!(["member"]));
         assert_eq!(me.at("/two_factor"), false);
         Ok(())

@@ -27,6 +27,7 @@ async fn an_event_of_unknown_shape_stops_the_projection_that_reads_it_and_no_oth
     each_engine(async |installation| {
         let house = House::on(installation).await?;
         let node = house.run(&house.homes).await?;
+        node.caught_up(0).await?;
         house.known(10).await?;
         house.unknown().await?;
         house.known(10).await?;
@@ -72,6 +73,7 @@ async fn a_stopped_projection_tries_again_when_told_to_and_goes_on_once_it_can()
     each_engine(async |installation| {
         let house = House::on(installation).await?;
         let node = house.run(&house.homes).await?;
+        node.caught_up(0).await?;
         house.known(3).await?;
         house.unknown().await?;
         house.known(3).await?;

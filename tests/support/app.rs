@@ -38,11 +38,6 @@ pub struct App {
 }
 
 impl App {
-    /// On one engine.
-    pub async fn on(engine: Engine) -> Result<Self, Box<dyn Error>> {
-        Self::with(engine, |_| {}).await
-    }
-
     /// On one engine, with a changed configuration.
     pub async fn with(
         engine: Engine,
@@ -179,7 +174,7 @@ pub async fn on_each_engine_with(
         match told {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(format!("on {engine:?}: {error}").into()),
-            Err(_) => panic!("on {engine:?}: what the message above says"),
+            Err(_panic) => panic!("on {engine:?}: what the message above says"),
         }
     }
     Ok(())
@@ -237,6 +232,10 @@ impl Call<'_> {
 
     /// With a JSON body.
     #[must_use]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a body is written where it is sent"
+    )]
     pub fn json(self, body: Value) -> Self {
         self.bytes("application/json", body.to_string().as_bytes())
     }
