@@ -4,15 +4,17 @@ use std::error::Error;
 use std::path::Path;
 
 use axum::http::StatusCode;
+use domain::journal::entry::EntryCommand;
 use event_log::database::{Database, Engine};
-use event_log::fetch_all;
-use serde_json::json;
+use event_log::{Metadata, fetch_all};
+use serde_json::{Value, json};
+use soulsense::commands::Request;
 use soulsense::tokens::hex;
 
-use super::{patch, path_of, plain, written};
+use super::{full, patch, path_of, plain, without_support, written};
 use crate::support::app::{App, on_each_engine};
 use crate::support::engines::Outcome;
-use crate::support::rebuild::settled;
+use crate::support::rebuild::{rebuilt_equals_live, settled};
 
 #[tokio::test]
 async fn support_stands_in_the_reply_to_a_write_and_nowhere_else() -> Outcome {
@@ -59,6 +61,44 @@ async fn no_word_of_an_entry_is_stored_in_the_clear() -> Outcome {
             Engine::Postgres => "entry_written",
         };
         assert!(leaks(app, &[clear]).await?);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_erased_entry_leaves_no_row_before_or_after_a_rebuild() -> Outcome {
+    on_each_engine(async |app| {
+        let asha = app.member("asha").await?;
+        let kept = written(&asha, full()).await?;
+        let erased = written(&asha, full()).await?;
+        let (path, id) = (path_of(&erased), erased.text("/id"));
+        let now = app.node.clock.now();
+        let change = patch(&asha, &path, "*", json!({"mood_rating": 1})).await?;
+        change.is(StatusCode::OK)?;
+
+        let request = Request::system(Metadata::system("job:test", app.node.ids.next()));
+        let erase = EntryCommand::Erase { now };
+        app.node.entries.execute(&id, &erase, &request).await?;
+        let keys = app.node.log.keys();
+        keys.destroy_stream("entry", &id, now).await?;
+        for path in [path.clone(), format!("{path}/revisions")] {
+            let reply = asha.get(&path).await?;
+            reply.is_problem(StatusCode::NOT_FOUND, "journal.not_found")?;
+        }
+        rebuilt_equals_live(app).await?;
+        let list = asha.get("/journal").await?;
+        assert_eq!(list.at("/items/0"), without_support(&kept));
+        assert_eq!(list.at("/items/1"), Value::Null);
+
+        // a key that is gone before its event has come closes the words at once
+        let (path, id) = (path_of(&kept), kept.text("/id"));
+        keys.destroy_stream("entry", &id, now).await?;
+        for path in [path.clone(), format!("{path}/revisions")] {
+            let reply = asha.get(&path).await?;
+            reply.is_problem(StatusCode::NOT_FOUND, "journal.not_found")?;
+        }
+        assert_eq!(asha.get("/journal").await?.at("/items"), json!([]));
         Ok(())
     })
     .await
