@@ -9,6 +9,7 @@ mod exams;
 mod gamification;
 mod identity;
 mod journal;
+mod openapi;
 mod operations;
 mod outage;
 mod projector;

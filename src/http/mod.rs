@@ -81,9 +81,11 @@ pub fn document<S: Clone + Send + Sync + 'static>(
     let mut document = Description::openapi();
     document.merge(root().into_openapi());
     document.merge(health::routes().into_openapi());
-    OpenApiRouter::with_openapi(document)
+    let mut document = OpenApiRouter::with_openapi(document)
         .nest("/api/v1", api)
-        .into_openapi()
+        .into_openapi();
+    openapi::name_operations(&mut document);
+    document
 }
 
 fn root() -> OpenApiRouter<Arc<TokenIssuer>> {

@@ -27,8 +27,14 @@ pub const DOCUMENT_PATH: &str = "/api/v1/openapi.json";
     modifiers(&Bearer),
     tags(
         (name = "health", description = "Whether the server lives and is ready"),
-        (name = "questions", description = "Question banks: what exams ask"),
-        (name = "exams", description = "Attempts at exams and their results"),
+        (name = "auth", description = "Registering, signing in and out, sessions, the second factor"),
+        (name = "users", description = "One's own account and what happened to it"),
+        (name = "questions", description = "The question banks that exams are made of"),
+        (name = "exams", description = "Sitting an exam and reading its result"),
+        (name = "journal", description = "Entries with what was worked out from them"),
+        (name = "gamification", description = "Experience points, levels and streaks"),
+        (name = "audit", description = "The history, for auditors; nothing sealed is opened"),
+        (name = "operations", description = "Read models and background jobs, for admins"),
     )
 )]
 pub(super) struct Description;
@@ -47,6 +53,25 @@ impl Modify for Bearer {
             .get_or_insert_default()
             .security_schemes
             .insert("bearer".to_owned(), SecurityScheme::Http(scheme).into());
+    }
+}
+
+/// Puts its tag before the id of every operation, since handlers of two contexts may be called the same.
+pub(super) fn name_operations(document: &mut utoipa::openapi::OpenApi) {
+    for item in document.paths.paths.values_mut() {
+        let operations = [
+            &mut item.get,
+            &mut item.put,
+            &mut item.post,
+            &mut item.patch,
+            &mut item.delete,
+        ];
+        for operation in operations.into_iter().flatten() {
+            let tag = operation.tags.as_ref().and_then(|tags| tags.first());
+            if let (Some(tag), Some(id)) = (tag, &operation.operation_id) {
+                operation.operation_id = Some(format!("{tag}_{id}"));
+            }
+        }
     }
 }
 

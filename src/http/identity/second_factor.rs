@@ -112,6 +112,7 @@ pub(super) struct RecoveryCodes {
         (status = 400, description = "`request.malformed_json`, `request.unknown_field`, `request.nul_character`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`identity.code_refused`, `auth.token_missing`, `auth.token_invalid`, `auth.token_expired`, `auth.token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`identity.two_factor_on`, `identity.two_factor_not_set_up`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "`request.invalid`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`identity.too_many_attempts`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "`service.busy`, `service.unavailable`", body = ProblemDocument, content_type = "application/problem+json"),
     )

@@ -123,6 +123,7 @@ pub(super) struct LogOut {
         (status = 204, description = "The session is over", headers(("Soulsense-Position" = i64), ("Set-Cookie" = String))),
         (status = 400, description = "`request.malformed_json`, `request.unknown_field`, `request.nul_character`, `identity.two_refresh_tokens`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`identity.origin_refused`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "`request.invalid`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`request.too_many`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "`service.busy`, `service.unavailable`", body = ProblemDocument, content_type = "application/problem+json"),
     )
