@@ -138,7 +138,7 @@ impl Node {
             (Purpose::Serve, Target::Sqlite { directory }) => Some(lock(directory)?),
             _ => None,
         };
-        let homes = Homes::open(&target).await?;
+        let homes = Homes::open_waiting(&target, config.database_timeout()).await?;
         match purpose {
             Purpose::Serve => homes.migrate().await?,
             Purpose::Tool => homes.check().await?,

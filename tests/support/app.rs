@@ -174,10 +174,17 @@ pub async fn on_each_engine_with(
         match told {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(format!("on {engine:?}: {error}").into()),
-            Err(_panic) => panic!("on {engine:?}: what the message above says"),
+            Err(panic) => panic!("on {engine:?}: {}", said(panic.as_ref())),
         }
     }
     Ok(())
+}
+
+/// What a panic said.
+fn said(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("a panic without words")
 }
 
 /// A signed-in member.
