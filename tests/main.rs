@@ -2,6 +2,7 @@
 
 mod architecture;
 mod audit;
+mod cli;
 mod documents;
 mod event_log;
 mod event_shapes;
@@ -13,5 +14,6 @@ mod openapi;
 mod operations;
 mod outage;
 mod projector;
+mod smoke;
 mod statements;
 mod support;

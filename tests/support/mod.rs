@@ -1,6 +1,7 @@
 //! What the stories share: databases of their own, and the application over them.
 
 pub mod app;
+pub mod binary;
 pub mod engines;
 pub mod gate;
 pub mod postgres;
