@@ -15,23 +15,19 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use cqrs_es::persist::{PersistedEventRepository, SerializedEvent};
 use domain::id::AccountId;
-use domain::{Aggregate, Personal};
+use domain::{Aggregate, KeyScope, Kind, Personal, Rejection};
 use event_log::append::{Bounds, Verdict};
 use event_log::homes::{Homes, Target};
 use event_log::keys::{Keys, Secret};
 use event_log::log::{Decided, Loaded};
 use event_log::{EventLog, Metadata};
 use postgres_es::PostgresEventRepository;
+use serde::{Deserialize, Serialize};
 use sqlite_es::SqliteEventRepository;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection};
 use uuid::Uuid;
-
-use self::toy::{Card, Event};
-
-#[path = "../tests/event_log/toy.rs"]
-mod toy;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -55,6 +51,60 @@ const PLAIN_TABLE: &str = "CREATE TABLE plain_events (
 )]
 fn moment() -> (DateTime<Utc>, Uuid) {
     (Utc::now(), Uuid::now_v7())
+}
+
+/// What is appended: a letter somebody wrote.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum LetterEvent {
+    LetterWritten {
+        owner: AccountId,
+        words: Personal<String>,
+    },
+}
+
+domain::event_types!(LetterEvent { LetterWritten: "letter_written" 1 });
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Letter {
+    owner: Option<AccountId>,
+    words: Option<Personal<String>>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("never")]
+struct Never;
+
+impl Rejection for Never {
+    fn code(&self) -> &'static str {
+        "letter.never"
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Invalid
+    }
+}
+
+domain::aggregate!(Letter, "letter", LetterEvent, LetterEvent, Never);
+
+impl Letter {
+    fn fold(&mut self, event: LetterEvent) {
+        let LetterEvent::LetterWritten { owner, words } = event;
+        self.owner = Some(owner);
+        self.words = Some(words);
+    }
+}
+
+impl Aggregate for Letter {
+    const KEY_SCOPE: KeyScope = KeyScope::Subject;
+
+    fn decide(&self, command: &LetterEvent) -> Result<Vec<LetterEvent>, Never> {
+        Ok(vec![command.clone()])
+    }
+
+    fn subject(&self) -> Option<AccountId> {
+        self.owner
+    }
 }
 
 /// Our store: seal, hash, judge, number, write.
@@ -94,11 +144,11 @@ impl Side {
     async fn append(&self) -> Result<(), Failure> {
         let (now, id) = moment();
         let stream = id.to_string();
-        let name = Personal::Known(WORDS.to_owned());
+        let words = Personal::Known(WORDS.to_owned());
         let role = "member";
         match self {
             Self::Ours(ours) => {
-                let before = Loaded::<Card>::default();
+                let before = Loaded::<Letter>::default();
                 let metadata = Metadata {
                     correlation_id: id,
                     causation_id: None,
@@ -110,9 +160,9 @@ impl Side {
                     before: &before,
                     events: &[(
                         id,
-                        Event::Opened {
+                        LetterEvent::LetterWritten {
                             owner: ours.owner,
-                            name,
+                            words,
                         },
                     )],
                     metadata: &metadata,
@@ -126,20 +176,20 @@ impl Side {
                 }
             }
             Self::Theirs(theirs) => {
-                let event = Event::Opened {
+                let event = LetterEvent::LetterWritten {
                     owner: AccountId(id),
-                    name,
+                    words,
                 };
                 let event = SerializedEvent::new(
                     stream,
                     1,
-                    <Card as cqrs_es::Aggregate>::TYPE.to_owned(),
-                    "opened".to_owned(),
+                    <Letter as cqrs_es::Aggregate>::TYPE.to_owned(),
+                    "letter_written".to_owned(),
                     "1".to_owned(),
                     serde_json::to_value(&event)?,
                     serde_json::json!({"actor_role": role}),
                 );
-                theirs.persist::<Card>(&[event]).await
+                theirs.persist::<Letter>(&[event]).await
             }
         }
     }

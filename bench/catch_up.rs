@@ -79,7 +79,7 @@ async fn measure(engine: &str, config: Config, events: i64) -> anyhow::Result<()
             "| {engine} | {} | {} | {seconds:.2} | {:.0} |",
             projection.name(),
             head.position,
-            head.position as f64 / seconds
+            f64::from(u32::try_from(head.position)?) / seconds
         );
     }
     node.stop().await;

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use crate::node::Node;
+use crate::purge::Purge;
 use crate::state::leases::Leases;
 
 /// How often a job looks whether it is due.
@@ -27,7 +28,7 @@ pub trait Job: Send + Sync {
 
 /// Every job of the program.
 pub fn all() -> Vec<Arc<dyn Job>> {
-    vec![Arc::new(Forget)]
+    vec![Arc::new(Forget), Arc::new(Purge)]
 }
 
 /// Runs one job at the start and whenever it is due, until stopped.
@@ -35,14 +36,22 @@ pub async fn run(job: Arc<dyn Job>, node: Arc<Node>, stop: CancellationToken) {
     let leases = Leases::new(node.homes.state.clone(), node.id);
     let mut first = true;
     while !stop.is_cancelled() {
-        if let Err(error) = once(job.as_ref(), &node, &leases, first).await {
+        let outcome = match once(job.as_ref(), &node, &leases, first).await {
+            // a node that died in the middle of a run may hold the lease for some minutes more
+            Ok(None) => Ok(()),
+            Ok(Some(outcome)) => {
+                first = false;
+                outcome
+            }
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = outcome {
             tracing::error!(
                 error = format!("{error:#}"),
                 job = job.name(),
                 "a job failed"
             );
         }
-        first = false;
         tokio::select! {
             () = stop.cancelled() => {}
             () = tokio::time::sleep(LOOK.min(job.every())) => {}
@@ -50,18 +59,24 @@ pub async fn run(job: Arc<dyn Job>, node: Arc<Node>, stop: CancellationToken) {
     }
 }
 
-async fn once(job: &dyn Job, node: &Arc<Node>, leases: &Leases, first: bool) -> anyhow::Result<()> {
+/// Runs the job if it is due; `None` when it is not, or another node runs it.
+async fn once(
+    job: &dyn Job,
+    node: &Arc<Node>,
+    leases: &Leases,
+    first: bool,
+) -> Result<Option<anyhow::Result<()>>, sqlx::Error> {
     let now = node.clock.now();
     let every = if first { Duration::ZERO } else { job.every() };
     if !leases.take(job.name(), every, now).await? {
-        return Ok(());
+        return Ok(None);
     }
     let outcome = job.run(node).await;
     let error = outcome.as_ref().err().map(|error| format!("{error:#}"));
     leases
         .finish(job.name(), error.as_deref(), node.clock.now())
         .await?;
-    outcome
+    Ok(Some(outcome))
 }
 
 /// Forgets what has expired: command ids, failed attempts, challenges, used codes.

@@ -4,6 +4,7 @@
 //! - [`node`]: one running process, how it opens, starts and stops
 //! - [`commands`]: carrying out a command; [`policies`]: events that lead to commands
 //! - [`state`]: operational state; [`jobs`]: what happens by itself
+//! - [`purge`]: erasing accounts whose grace is over
 //! - [`telemetry`], [`clock`]: logs, time and ids
 //! - [`hashing`], [`tokens`], [`totp`], [`revocation`]: what proves who asks
 //! - [`admins`]: whether the house would be left without one
@@ -21,6 +22,7 @@ pub mod http;
 pub mod jobs;
 pub mod node;
 pub mod policies;
+pub mod purge;
 pub mod revocation;
 pub mod state;
 pub mod telemetry;

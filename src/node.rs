@@ -9,17 +9,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use cqrs_es::Aggregate;
 use domain::exams::exam::Exam;
 use domain::exams::question_bank::QuestionBank;
 use domain::gamification::progress::Progress;
 use domain::identity::account::Account;
 use domain::identity::session::Session;
 use domain::journal::entry::Entry;
-use event_log::EventLog;
 use event_log::append::{AppenderTask, Bounds};
 use event_log::homes::{Homes, Target};
 use event_log::keys::{Keys, Secret};
 use event_log::subscriptions::Subscriptions;
+use event_log::{EventLog, RecordedEvent};
 use projections::projector::{Parts, Projector};
 use projections::tables::Pinned;
 use tokio_util::sync::CancellationToken;
@@ -137,7 +138,7 @@ impl Node {
             (Purpose::Serve, Target::Sqlite { directory }) => Some(lock(directory)?),
             _ => None,
         };
-        let homes = Homes::open(&target).await?;
+        let homes = Homes::open_waiting(&target, config.database_timeout()).await?;
         match purpose {
             Purpose::Serve => homes.migrate().await?,
             Purpose::Tool => homes.check().await?,
@@ -223,25 +224,36 @@ impl Node {
         }))
     }
 
-    /// Starts what a server does beside answering: projections, policies, jobs, revocation.
-    pub async fn start(self: &Arc<Self>) -> anyhow::Result<()> {
+    /// Starts the projections alone: what a tool needs that waits for read models.
+    pub async fn start_projections(&self) -> anyhow::Result<()> {
         self.projector
             .prepare()
             .await
             .context("the read models cannot be prepared")?;
-        self.revocations
-            .catch_up(self.clock.now())
-            .await
-            .context("the event log cannot be read")?;
         let projector = self.projector.clone();
         let committed = self.log.appender().committed();
         let stop = self.stop.clone();
         self.projecting
             .spawn(async move { projector.run(committed, stop).await });
+        Ok(())
+    }
+
+    /// Starts what a server does beside answering: projections, policies, jobs, revocation.
+    pub async fn start(self: &Arc<Self>) -> anyhow::Result<()> {
+        self.start_projections().await?;
+        self.revocations
+            .catch_up(self.clock.now())
+            .await
+            .context("the event log cannot be read")?;
         let node = Arc::clone(self);
         self.projecting.spawn(async move {
             let stop = node.stop.clone();
-            node.revocations.follow(&node.clock, &stop).await;
+            let noticed = |event: &RecordedEvent| {
+                if event.event_type.ends_with("_erased") {
+                    node.forget(&event.aggregate_type, &event.aggregate_id);
+                }
+            };
+            node.revocations.follow(&node.clock, &stop, noticed).await;
         });
         crate::exams_shipped::publish(self)
             .await
@@ -293,6 +305,18 @@ impl Node {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
+    }
+
+    /// Drops the state of a stream from memory, as erasure must, whichever node erases.
+    pub fn forget(&self, aggregate_type: &str, id: &str) {
+        match aggregate_type {
+            Account::TYPE => self.accounts.forget(id),
+            Session::TYPE => self.sessions.forget(id),
+            Exam::TYPE => self.exams.forget(id),
+            Entry::TYPE => self.entries.forget(id),
+            Progress::TYPE => self.progress.forget(id),
+            _ => {}
+        }
     }
 
     /// The read models as they are now.

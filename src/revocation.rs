@@ -99,13 +99,18 @@ impl Revocations {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .position = low;
-        self.look(now).await
+        self.look(now, &|_| ()).await
     }
 
-    /// Looks until stopped.
-    pub async fn follow(&self, clock: &Clock, stop: &CancellationToken) {
+    /// Looks until stopped, and shows every event to `noticed` as well.
+    pub async fn follow(
+        &self,
+        clock: &Clock,
+        stop: &CancellationToken,
+        noticed: impl Fn(&RecordedEvent) + Send,
+    ) {
         while tokio::time::timeout(POLL, stop.cancelled()).await.is_err() {
-            if let Err(error) = self.look(clock.now()).await {
+            if let Err(error) = self.look(clock.now(), &noticed).await {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "revocations cannot be read"
@@ -114,7 +119,11 @@ impl Revocations {
         }
     }
 
-    async fn look(&self, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    async fn look(
+        &self,
+        now: DateTime<Utc>,
+        noticed: &(impl Fn(&RecordedEvent) + Send),
+    ) -> Result<(), sqlx::Error> {
         let mut after = self
             .seen
             .read()
@@ -126,6 +135,7 @@ impl Revocations {
             let Some(last) = page.last().map(|event| event.position) else {
                 break;
             };
+            page.iter().for_each(noticed);
             let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
             for event in &page {
                 seen.note(event);

@@ -284,6 +284,31 @@ async fn rebuilt_progress_equals_the_live_one() -> Outcome {
     .await
 }
 
+#[tokio::test]
+async fn erased_progress_leaves_no_row() -> Outcome {
+    on_each_engine(async |app| {
+        let asha = app.member("asha").await?;
+        write(&asha, 2).await?;
+        settled(app).await?;
+        let erase = ProgressCommand::Erase {
+            now: app.clock.now(),
+        };
+        let request = Request::system(Metadata::system("job:test", id()));
+        app.node
+            .progress
+            .execute(&asha.id, &erase, &request)
+            .await?;
+        rebuilt_equals_live(app).await?;
+        assert_eq!(total(&asha).await?, 0);
+        let history = asha.get("/gamification/xp/history").await?;
+        assert_eq!(history.at("/items"), json!([]));
+        let summary = asha.get("/gamification/summary").await?;
+        assert_eq!(streaks(&summary)[2], "any 0 0 false");
+        Ok(())
+    })
+    .await
+}
+
 /// Sets a policy's checkpoint back and leaves it to whoever comes first.
 async fn set_back(node: &Node, position: i64) -> Result<u64, sqlx::Error> {
     let sql = match node.homes.log.engine() {

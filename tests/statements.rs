@@ -62,7 +62,7 @@ fn written() -> Result<Vec<Written>, Box<dyn Error>> {
 fn is_schema(statement: &Written) -> bool {
     statement
         .path
-        .rsplit("/")
+        .rsplit('/')
         .next()
         .is_some_and(|file| file.starts_with("schema"))
 }

@@ -211,6 +211,9 @@ const BATCH_BYTES: usize = 4 << 20;
 /// One permit of the byte budget.
 const PERMIT_BYTES: usize = 1024;
 
+/// How often the appender lets others run while its queue grows.
+const MOST_YIELDS: usize = 16;
+
 struct Job {
     append: Append,
     reply: oneshot::Sender<Result<Verdict, AppendError>>,
@@ -364,6 +367,7 @@ async fn run(
     let mut waiting: VecDeque<Job> = VecDeque::new();
     let mut arrived = Vec::with_capacity(bounds.batch);
     loop {
+        gather(&jobs).await;
         if waiting.is_empty() {
             let received = tokio::select! {
                 received = jobs.recv_many(&mut arrived, bounds.batch) => received,
@@ -384,6 +388,18 @@ async fn run(
         waiting.extend(arrived.drain(..));
         let batch = take_batch(&mut waiting, bounds.batch);
         write_batch(&mut writer, batch, bounds.patience, &head).await;
+    }
+}
+
+/// Lets callers that have just had their verdicts hand in what they want next, so that they share a commit
+/// instead of leaving the first of them to one of its own. No timer: it ends when nobody comes.
+async fn gather(jobs: &mpsc::Receiver<Job>) {
+    for _ in 0..MOST_YIELDS {
+        let queued = jobs.len();
+        tokio::task::yield_now().await;
+        if jobs.len() == queued {
+            return;
+        }
     }
 }
 

@@ -112,15 +112,21 @@ pub struct Homes {
 }
 
 impl Homes {
-    /// Opens the pools. On SQLite it makes the directory and the files.
+    /// Opens the pools, with three seconds of patience for a connection.
     pub async fn open(target: &Target) -> Result<Self, HomesError> {
+        Self::open_waiting(target, Duration::from_secs(3)).await
+    }
+
+    /// Opens the pools; whoever wants a connection from them waits at most `patience`. On SQLite it makes
+    /// the directory and the files.
+    pub async fn open_waiting(target: &Target, patience: Duration) -> Result<Self, HomesError> {
         match target {
             Target::Postgres {
                 max_connections, ..
             } => {
                 let pool = PgPoolOptions::new()
                     .max_connections(*max_connections)
-                    .acquire_timeout(Duration::from_secs(5))
+                    .acquire_timeout(patience)
                     .idle_timeout(Duration::from_mins(5))
                     .test_before_acquire(false)
                     .before_acquire(|connection, meta| {
@@ -148,16 +154,16 @@ impl Homes {
                     .map_err(|cause| HomesError::Directory(directory.clone(), cause))?;
                 Ok(Self {
                     log: target
-                        .sqlite_pool("events.db", SqliteSynchronous::Full)
+                        .sqlite_pool("events.db", SqliteSynchronous::Full, patience)
                         .await?,
                     state: target
-                        .sqlite_pool("state.db", SqliteSynchronous::Full)
+                        .sqlite_pool("state.db", SqliteSynchronous::Full, patience)
                         .await?,
                     keys: target
-                        .sqlite_pool("keys.db", SqliteSynchronous::Full)
+                        .sqlite_pool("keys.db", SqliteSynchronous::Full, patience)
                         .await?,
                     read: target
-                        .sqlite_pool("read.db", SqliteSynchronous::Normal)
+                        .sqlite_pool("read.db", SqliteSynchronous::Normal, patience)
                         .await?,
                     target: target.clone(),
                 })
@@ -300,10 +306,11 @@ impl Target {
         &self,
         file: &str,
         synchronous: SqliteSynchronous,
+        patience: Duration,
     ) -> Result<Database, HomesError> {
         SqlitePoolOptions::new()
             .max_connections(8)
-            .acquire_timeout(Duration::from_secs(5))
+            .acquire_timeout(patience)
             .test_before_acquire(false)
             .connect_with(self.sqlite_options(file, synchronous)?)
             .await

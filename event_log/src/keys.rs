@@ -393,14 +393,17 @@ impl Keys {
         aggregate_id: &str,
         now: DateTime<Utc>,
     ) -> Result<(), KeyError> {
-        execute!(
+        let destroyed: Option<(Uuid,)> = fetch_optional!(
             self.database,
+            (Uuid,),
             DESTROY_STREAM_KEY.on(self.database.engine()),
             aggregate_type,
             aggregate_id,
             now
         )?;
-        self.forget(|_| true);
+        if let Some((key_id,)) = destroyed {
+            self.forget(|cached| cached.key.id == key_id);
+        }
         Ok(())
     }
 

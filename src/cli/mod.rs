@@ -3,6 +3,7 @@
 //! Exit codes: 0 done; 1 it failed, with one clear line on standard error; 2 the arguments cannot be read.
 //! Results go to standard output, everything else to standard error.
 
+pub mod accounts;
 pub mod audit;
 pub mod completions;
 pub mod config;
@@ -12,6 +13,7 @@ pub mod migrate;
 pub mod openapi;
 pub mod output;
 pub mod projections;
+pub mod purge;
 pub mod serve;
 
 use std::sync::Arc;
@@ -56,6 +58,11 @@ pub enum Command {
     Events(events::Command),
     /// Who did what, when, to whose data.
     Audit(audit::Arguments),
+    /// Look after accounts and their roles.
+    #[command(subcommand)]
+    Accounts(accounts::Command),
+    /// Erase the accounts whose grace is over.
+    Purge(purge::Arguments),
     /// Check that everything is as it should be.
     Doctor(doctor::Arguments),
     /// Print the description of the HTTP API.
@@ -105,6 +112,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Replay(rebuild) => projections::rebuild(config, rebuild).await,
         Command::Events(command) => events::run(config, command).await,
         Command::Audit(arguments) => audit::run(config, arguments).await,
+        Command::Accounts(command) => accounts::run(config, command).await,
+        Command::Purge(arguments) => purge::run(config, &arguments).await,
         Command::Doctor(arguments) => doctor::run(&config, &arguments).await,
         Command::Openapi => openapi::run(),
         Command::Completions(arguments) => completions::run(&arguments),
@@ -115,4 +124,20 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
 /// Opens a node that looks after things beside the servers, if any run.
 async fn tool(config: Config) -> anyhow::Result<Arc<Node>> {
     Node::open(config, Purpose::Tool, Clock::system(), Ids::system()).await
+}
+
+/// Who gives commands here, as events name them: the user of the operating system.
+fn actor() -> String {
+    let user: String = ["USER", "LOGNAME"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok())
+        .unwrap_or_default()
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+        .take(64)
+        .collect();
+    if user.is_empty() {
+        return "cli:unknown".to_owned();
+    }
+    format!("cli:{user}")
 }

@@ -3,11 +3,11 @@
 use std::error::Error;
 
 use event_log::database::Engine;
-use event_log::execute;
 use event_log::homes::{Homes, HomesError, Target};
+use event_log::{execute, fetch_one};
 use futures::future::try_join_all;
 
-use crate::support::engines::{Installation, Outcome};
+use crate::support::engines::{Installation, Outcome, each_engine, id, now};
 
 const BOTH: [Engine; 2] = [Engine::Sqlite, Engine::Postgres];
 
@@ -120,5 +120,57 @@ async fn a_closed_or_absent_database_is_unreachable_and_not_behind() -> Outcome 
             "{refused:?}"
         );
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_transaction_is_rolled_back_unless_it_is_committed() -> Outcome {
+    each_engine(async |installation| {
+        let database = &installation.homes.state;
+        let insert = match installation.engine() {
+            Engine::Postgres => "INSERT INTO state.used_totp_steps VALUES ($1, 1, $2)",
+            Engine::Sqlite => "INSERT INTO used_totp_steps VALUES ($1, 1, $2)",
+        };
+        let count = match installation.engine() {
+            Engine::Postgres => "SELECT count(*) FROM state.used_totp_steps",
+            Engine::Sqlite => "SELECT count(*) FROM used_totp_steps",
+        };
+        for derived in [false, true] {
+            let begin = async || {
+                if derived {
+                    database.begin_derived().await
+                } else {
+                    database.begin().await
+                }
+            };
+            let (before,): (i64,) = fetch_one!(database, (i64,), count)?;
+            let mut given_up = begin().await?;
+            execute!(in given_up, insert, id(), now())?;
+            let (inside,): (i64,) = fetch_one!(in given_up, (i64,), count)?;
+            assert_eq!(inside, before + 1);
+            drop(given_up);
+            let mut kept = begin().await?;
+            execute!(in kept, insert, id(), now())?;
+            kept.commit().await?;
+            let (after,): (i64,) = fetch_one!(database, (i64,), count)?;
+            assert_eq!(after, before + 1);
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_can_be_derived_again_does_not_wait_for_the_disk() -> Outcome {
+    let installation = Installation::on(Engine::Postgres).await?;
+    let read = &installation.homes.read;
+    let show = "SELECT current_setting('synchronous_commit')";
+    let mut derived = read.begin_derived().await?;
+    let (setting,): (String,) = fetch_one!(in derived, (String,), show)?;
+    assert_eq!(setting, "off");
+    derived.commit().await?;
+    let mut ordinary = read.begin().await?;
+    let (setting,): (String,) = fetch_one!(in ordinary, (String,), show)?;
+    assert_eq!(setting, "on", "it ends with its transaction");
     Ok(())
 }

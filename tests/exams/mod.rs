@@ -1,5 +1,6 @@
 //! Stories of exams: asking, answering, scoring, and looking back.
 
+mod publishing;
 mod questions;
 mod refusals;
 mod results;

@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 
 use super::{CALMLY, asked, counting, finish, head, later, start};
-use crate::support::app::on_each_engine;
+use crate::support::app::{Member, Reply, on_each_engine};
 use crate::support::engines::Outcome;
 use crate::support::rebuild::rebuilt_equals_live;
 
@@ -83,25 +83,33 @@ async fn an_exam_is_started_answered_reflected_on_completed_and_looked_back_at()
         assert_eq!(completed.at("/sentiment/label"), "positive");
         assert_eq!(completed.at("/percentile"), Value::Null);
 
-        let again = asha
-            .post(&format!("/exams/{id}/complete"), json!({}))
-            .await?;
-        assert_eq!(again.body, completed.body);
-        let results = asha.get(&format!("/exams/{id}/results")).await?;
-        assert_eq!(results.body, completed.body);
-        let exam = asha.get(&format!("/exams/{id}")).await?;
-        assert_eq!(exam.at("/status"), "completed");
-        assert_eq!(exam.at("/expires_at"), Value::Null);
-        assert_eq!(exam.at("/completed_at"), completed.at("/completed_at"));
-        asha.get("/exams/current")
-            .await?
-            .is_problem(StatusCode::NOT_FOUND, "exams.not_found")?;
+        looked_back_at(&asha, &started, &completed).await
+    })
+    .await
+}
 
-        let history = asha.get("/exams/history").await?;
-        history.is(StatusCode::OK)?;
-        assert_eq!(
-            history.body,
-            json!({"items": [{
+/// What is read of an exam that was completed.
+async fn looked_back_at(asha: &Member<'_>, started: &Reply, completed: &Reply) -> Outcome {
+    let id = started.text("/id");
+    let again = asha
+        .post(&format!("/exams/{id}/complete"), json!({}))
+        .await?;
+    assert_eq!(again.body, completed.body);
+    let results = asha.get(&format!("/exams/{id}/results")).await?;
+    assert_eq!(results.body, completed.body);
+    let exam = asha.get(&format!("/exams/{id}")).await?;
+    assert_eq!(exam.at("/status"), "completed");
+    assert_eq!(exam.at("/expires_at"), Value::Null);
+    assert_eq!(exam.at("/completed_at"), completed.at("/completed_at"));
+    asha.get("/exams/current")
+        .await?
+        .is_problem(StatusCode::NOT_FOUND, "exams.not_found")?;
+
+    let history = asha.get("/exams/history").await?;
+    history.is(StatusCode::OK)?;
+    assert_eq!(
+        history.body,
+        json!({"items": [{
                 "id": id,
                 "instrument": "eq",
                 "bank_version": 1,
@@ -113,10 +121,8 @@ async fn an_exam_is_started_answered_reflected_on_completed_and_looked_back_at()
                 "started_at": started.at("/started_at"),
                 "completed_at": completed.at("/completed_at"),
             }], "next": null})
-        );
-        Ok(())
-    })
-    .await
+    );
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

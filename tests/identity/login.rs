@@ -2,8 +2,12 @@
 
 use axum::http::StatusCode;
 use chrono::TimeDelta;
+use domain::identity::account::{AccountCommand, PasswordHash};
+use event_log::Metadata;
 use futures::future::join_all;
 use serde_json::{Value, json};
+use soulsense::commands::Request;
+use soulsense::hashing::{Hasher, HashingSettings};
 
 use super::head;
 use crate::support::app::{App, PASSWORD, Reply, on_each_engine};
@@ -136,6 +140,43 @@ async fn a_login_with_fields_out_of_range_is_refused_and_nothing_is_stored() -> 
             assert_eq!(reply.text("/errors/0/pointer"), pointer);
         }
         assert_eq!(head(app).await?, before);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_hash_with_outgrown_parameters_is_made_anew_at_login() -> Outcome {
+    on_each_engine(async |app| {
+        let member = app.member("asha").await?;
+        let old = Hasher::try_new(HashingSettings {
+            memory_kib: 64,
+            iterations: 1,
+            ..HashingSettings::default()
+        })?;
+        let command = AccountCommand::ChangePassword {
+            password_hash: PasswordHash::new(old.hash(PASSWORD.to_owned().into()).await?),
+            now: app.clock.now(),
+        };
+        let request = Request::system(Metadata::system("cli:tester", app.node.ids.next()));
+        let accounts = &app.node.accounts;
+        accounts.execute(&member.id, &command, &request).await?;
+        for _ in 0..2 {
+            app.login("asha", PASSWORD).await?;
+        }
+        let events = app.node.log.reader().stream("account", &member.id).await?;
+        let types: Vec<_> = events
+            .iter()
+            .map(|event| event.event_type.as_str())
+            .collect();
+        assert_eq!(
+            types,
+            [
+                "account_registered",
+                "password_changed",
+                "password_rehashed"
+            ]
+        );
         Ok(())
     })
     .await

@@ -1,7 +1,9 @@
 //! Stories of identity.
 
+mod command_line;
 mod deletion;
 mod login;
+mod purge;
 mod registration;
 mod second_factor;
 mod sessions;

@@ -38,11 +38,6 @@ pub struct App {
 }
 
 impl App {
-    /// On one engine.
-    pub async fn on(engine: Engine) -> Result<Self, Box<dyn Error>> {
-        Self::with(engine, |_| {}).await
-    }
-
     /// On one engine, with a changed configuration.
     pub async fn with(
         engine: Engine,
@@ -179,10 +174,17 @@ pub async fn on_each_engine_with(
         match told {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(format!("on {engine:?}: {error}").into()),
-            Err(_) => panic!("on {engine:?}: what the message above says"),
+            Err(panic) => panic!("on {engine:?}: {}", said(panic.as_ref())),
         }
     }
     Ok(())
+}
+
+/// What a panic said.
+fn said(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("a panic without words")
 }
 
 /// A signed-in member.
@@ -237,6 +239,10 @@ impl Call<'_> {
 
     /// With a JSON body.
     #[must_use]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a body is written where it is sent"
+    )]
     pub fn json(self, body: Value) -> Self {
         self.bytes("application/json", body.to_string().as_bytes())
     }

@@ -99,6 +99,7 @@ BEGIN
                      WHERE i.key = u.key AND (i.expires_at IS NULL OR i.expires_at > v_now)) AS known
               FROM unnest(c_type, c_id, c_expected, c_subject, c_erasing, c_first_event, c_claims, c_key, c_request)
                    WITH ORDINALITY AS u (type, id, expected, subject, erasing, first_event, claims, key, request, ord)
+            OFFSET 0 -- keeps the look-ups above from being repeated wherever their results are named
           ) c
       ) j;
 
@@ -142,16 +143,27 @@ BEGIN
              WHERE x.scope <> 'erased';
         END IF;
 
-        INSERT INTO command_ids AS i (key, request, outcome, sequence, position, expires_at)
-        SELECT u.key, u.request, u.outcome, u.expected + u.count, u.position, u.expires
-          FROM unnest(v_verdicts, c_key, c_request, c_outcome, c_expected, c_count, v_positions, c_expires)
-               AS u (verdict, key, request, outcome, expected, count, position, expires)
-         WHERE u.verdict = 0 AND u.key IS NOT NULL
-        ON CONFLICT (key) DO UPDATE
-           SET request = excluded.request, outcome = excluded.outcome, sequence = excluded.sequence,
-               position = excluded.position, expires_at = excluded.expires_at;
+        IF cardinality(array_remove(c_key, NULL)) > 0 THEN
+            INSERT INTO command_ids AS i (key, request, outcome, sequence, position, expires_at)
+            SELECT u.key, u.request, u.outcome, u.expected + u.count, u.position, u.expires
+              FROM unnest(v_verdicts, c_key, c_request, c_outcome, c_expected, c_count, v_positions, c_expires)
+                   AS u (verdict, key, request, outcome, expected, count, position, expires)
+             WHERE u.verdict = 0 AND u.key IS NOT NULL
+            ON CONFLICT (key) DO UPDATE
+               SET request = excluded.request, outcome = excluded.outcome, sequence = excluded.sequence,
+                   position = excluded.position, expires_at = excluded.expires_at;
+        END IF;
 
         UPDATE head SET position = v_position + v_added, recorded_at = v_now WHERE id = 1;
+    END IF;
+
+    IF 0 = ALL (v_verdicts) THEN
+        RETURN QUERY
+        SELECT u.verdict, u.position, u.expected + u.count, NULL::text, NULL::text
+          FROM unnest(v_verdicts, v_positions, c_expected, c_count)
+               WITH ORDINALITY AS u (verdict, position, expected, count, ord)
+         ORDER BY u.ord;
+        RETURN;
     END IF;
 
     RETURN QUERY

@@ -1,4 +1,4 @@
-SELECT id, username, email, registered_at, suspended, purge_after, erasing, two_factor, moderator, auditor, admin
+SELECT id, purge_after, erasing
   FROM {accounts}
  WHERE purge_after <= $1
  ORDER BY purge_after, id

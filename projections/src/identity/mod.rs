@@ -5,7 +5,7 @@ mod queries;
 
 pub use projection::Accounts;
 pub use queries::{
-    AccountView, Place, SessionView, account, accounts, due, other_admins, sessions,
+    AccountView, Due, Place, SessionView, account, accounts, due, other_admins, sessions,
 };
 
 /// The projections that this context's GETs read.

@@ -121,11 +121,22 @@ pub async fn accounts(
     })
 }
 
-/// Accounts whose grace is over and whose erasure is not finished, the longest waiting first.
-pub async fn due(models: &Pinned, now: DateTime<Utc>) -> Result<Vec<AccountView>, ProjectionError> {
+/// An account whose grace is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
+pub struct Due {
+    /// Its id.
+    pub id: Uuid,
+    /// Since when it may be erased.
+    pub purge_after: DateTime<Utc>,
+    /// The erasure has begun.
+    pub erasing: bool,
+}
+
+/// Accounts whose grace is over and whose erasure is not finished, the longest waiting first. No key is
+/// needed to tell them.
+pub async fn due(models: &Pinned, now: DateTime<Utc>) -> Result<Vec<Due>, sqlx::Error> {
     let sql = models.sql(&DUE);
-    let rows = fetch_all!(models.database, AccountRow, &sql, now)?;
-    open_accounts(models, rows).await
+    fetch_all!(models.database, Due, &sql, now)
 }
 
 /// How many accounts in good standing, other than this one, hold the admin role.

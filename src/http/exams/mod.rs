@@ -2,6 +2,7 @@
 
 mod attempt;
 mod history;
+mod publishing;
 mod questions;
 mod responses;
 mod result;
@@ -21,9 +22,10 @@ pub fn routes() -> OpenApiRouter<Arc<Node>> {
     OpenApiRouter::new()
         .routes(routes!(questions::list))
         .routes(routes!(questions::categories))
-        .routes(routes!(questions::banks))
+        .routes(routes!(questions::banks, publishing::publish))
         .routes(routes!(questions::bank))
         .routes(routes!(questions::item))
+        .routes(routes!(publishing::retire))
         .routes(routes!(start::start))
         .routes(routes!(attempt::current))
         .routes(routes!(history::history))

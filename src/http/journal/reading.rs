@@ -155,7 +155,8 @@ async fn facts(node: &Node, id: EntryId) -> Result<Vec<Fact>, Problem> {
         .map_err(Problem::unavailable)
 }
 
-/// The revisions in the order in which they were written; 404 unless the entry is the caller's and kept.
+/// The revisions in the order in which they were written; 404 unless the entry is the caller's, kept
+/// and readable.
 fn revisions_of(caller: &Caller, facts: &[Fact]) -> Result<Vec<Revision>, Problem> {
     let mut state = entry::Entry::default();
     let mut revisions = Vec::new();
@@ -175,7 +176,8 @@ fn revisions_of(caller: &Caller, facts: &[Fact]) -> Result<Vec<Revision>, Proble
             );
         }
     }
-    if state.account_id() == Some(caller.account) && state.status() == Status::Kept {
+    let is_theirs = state.account_id() == Some(caller.account);
+    if is_theirs && state.status() == Status::Kept && state.body().is_some() {
         Ok(revisions)
     } else {
         Err(not_found())
