@@ -125,15 +125,15 @@ impl Node {
         ids: Ids,
     ) -> anyhow::Result<Arc<Self>> {
         let target = target(&config)?;
-        if purpose == Purpose::Tool {
-            present(&target)?;
+        match purpose {
+            Purpose::Tool => present(&target)?,
+            Purpose::Serve => std::fs::create_dir_all(&config.data_dir).with_context(|| {
+                format!(
+                    "the data directory {} cannot be made",
+                    config.data_dir.display()
+                )
+            })?,
         }
-        std::fs::create_dir_all(&config.data_dir).with_context(|| {
-            format!(
-                "the data directory {} cannot be made",
-                config.data_dir.display()
-            )
-        })?;
         let lock = match (purpose, &target) {
             (Purpose::Serve, Target::Sqlite { directory }) => Some(lock(directory)?),
             _ => None,
@@ -143,7 +143,7 @@ impl Node {
             Purpose::Serve => homes.migrate().await?,
             Purpose::Tool => homes.check().await?,
         }
-        let master = master_key(&config, &homes).await?;
+        let master = master_key(&config, &homes, purpose).await?;
         let now = clock.now();
         let keys = Arc::new(Keys::new(homes.keys.clone(), &master));
         let bounds = Bounds {
@@ -375,7 +375,7 @@ fn lock(directory: &Path) -> anyhow::Result<std::fs::File> {
 
 /// The configured master key, or the one in the data directory. One is made there only while nothing
 /// is wrapped yet: with keys in the database and no master key, nothing could be opened again.
-async fn master_key(config: &Config, homes: &Homes) -> anyhow::Result<Secret> {
+async fn master_key(config: &Config, homes: &Homes, purpose: Purpose) -> anyhow::Result<Secret> {
     if let Some(key) = known_master_key(config).await? {
         return Ok(key);
     }
@@ -384,6 +384,9 @@ async fn master_key(config: &Config, homes: &Homes) -> anyhow::Result<Secret> {
         .context("the keys cannot be read")?
     {
         bail!(missing_master_key(config));
+    }
+    if purpose == Purpose::Tool {
+        bail!("there are no keys yet: `soulsense serve` makes them at its first start");
     }
     let path = config.data_dir.join(MASTER_KEY_FILE);
     let key = Secret::random();

@@ -190,7 +190,15 @@ async fn who_looks_after_things_makes_none() -> Outcome {
     machine
         .run(&["audit"])
         .await?
-        .failed("the log schema is behind this version of soulsense: run `soulsense migrate`")
+        .failed("the log schema is behind this version of soulsense: run `soulsense migrate`")?;
+    machine.run(&["migrate"]).await?.done()?;
+    machine
+        .run(&["audit"])
+        .await?
+        .failed("there are no keys yet")?;
+    assert!(!machine.data().exists(), "something was made");
+    machine.close().await;
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

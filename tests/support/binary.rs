@@ -16,7 +16,7 @@ use event_log::database::Engine;
 use super::postgres::{FreshDatabase, fresh_database};
 
 /// Longest wait for a server to be ready or to end.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A machine of its own: a data directory, and a database where one is needed.
 pub struct Machine {
