@@ -107,7 +107,7 @@ async fn a_reply_that_is_lost_after_the_commit_neither_loses_nor_doubles() -> Ou
 #[tokio::test]
 async fn a_resubmitted_command_is_recognised_though_the_stream_has_moved_on() -> Outcome {
     let bounds = Bounds {
-        patience: Duration::from_millis(500),
+        patience: Duration::from_millis(1500),
         ..Bounds::default()
     };
     let (installation, proxy, appender) = behind_a_proxy(bounds).await?;
@@ -244,7 +244,7 @@ async fn past_the_deadline_the_outcome_is_unknown_and_later_commands_pass() -> O
         let began = std::time::Instant::now();
         let unknown = appender.append(command("during", "{}")).await;
         assert!(matches!(unknown, Err(AppendError::Unknown)), "{unknown:?}");
-        assert!(began.elapsed() < Duration::from_secs(2));
+        assert!(began.elapsed() < Duration::from_secs(5));
         drop(block);
         tokio::time::sleep(Duration::from_millis(100)).await;
         let after = appender.append(command("after", "{}")).await?;
