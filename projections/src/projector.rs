@@ -207,10 +207,15 @@ impl Projector {
     /// Keeps an eye on what other nodes and the operator do to the generations.
     async fn watch(&self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
+            let mut ours = false;
             if let Ok(rows) = self.generations.list().await {
                 self.look(&rows);
+                ours = self.owns_all_live(&rows);
             }
-            if self.progress.somebody_waits() {
+            if ours {
+                // what this node folds itself it notes as it goes: no waiter depends on a look
+                paused(POLL_FOR_NOBODY, stop).await;
+            } else if self.progress.somebody_waits() {
                 paused(POLL_FOR_WAITERS, stop).await;
             } else {
                 tokio::select! {
@@ -219,6 +224,17 @@ impl Projector {
                 }
             }
         }
+    }
+
+    fn owns_all_live(&self, rows: &[Generation]) -> bool {
+        self.parts.projections.iter().all(|projection| {
+            rows.iter().any(|row| {
+                row.projection == projection.name()
+                    && row.version == projection.version()
+                    && row.state == State::Live
+                    && row.owner == Some(self.parts.node)
+            })
+        })
     }
 
     pub(crate) fn look(&self, rows: &[Generation]) {
