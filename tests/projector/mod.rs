@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use crate::support::engines::{Installation, Outcome, id, now};
 
 /// Longest wait for what should happen at once.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(30);
 
 static ADD: Statement = Statement::new(
     "tallies",
