@@ -214,7 +214,7 @@ impl EventLog {
         };
         for event in self.repository.get_events::<A>(id).await? {
             let sequence = event.sequence;
-            let event = self.upcast(event);
+            let event = upcast(&self.upcasters, event);
             let event: A::Event =
                 serde_json::from_value(event.payload).map_err(|_| LogError::Shape {
                     aggregate_type: A::TYPE,
@@ -224,16 +224,6 @@ impl EventLog {
             loaded.sequence = i64::try_from(sequence).unwrap_or(i64::MAX);
         }
         Ok(loaded)
-    }
-
-    fn upcast(&self, event: SerializedEvent) -> SerializedEvent {
-        self.upcasters.iter().fold(event, |event, upcaster| {
-            if upcaster.can_upcast(&event.event_type, &event.event_version) {
-                upcaster.upcast(event)
-            } else {
-                event
-            }
-        })
     }
 
     /// Seals and appends what was decided; also gives the state with the events folded in.
@@ -422,6 +412,17 @@ impl EventLog {
             now
         )
     }
+}
+
+/// An opened event in today's shape: every upcaster that knows its type and version is applied, in order.
+pub fn upcast(upcasters: &[Box<dyn EventUpcaster>], event: SerializedEvent) -> SerializedEvent {
+    upcasters.iter().fold(event, |event, upcaster| {
+        if upcaster.can_upcast(&event.event_type, &event.event_version) {
+            upcaster.upcast(event)
+        } else {
+            event
+        }
+    })
 }
 
 /// Why the log cannot be opened.

@@ -89,14 +89,7 @@ fn upcast(upcasters: &[Box<dyn EventUpcaster>], recorded: &RecordedEvent, payloa
         payload,
         Value::Null,
     );
-    let upcast = upcasters.iter().fold(event, |event, upcaster| {
-        if upcaster.can_upcast(&event.event_type, &event.event_version) {
-            upcaster.upcast(event)
-        } else {
-            event
-        }
-    });
-    upcast.payload
+    event_log::log::upcast(upcasters, event).payload
 }
 
 fn typed(aggregate_type: &str, payload: Value) -> Result<Event, serde_json::Error> {

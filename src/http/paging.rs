@@ -6,6 +6,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 
+use super::Problem;
+
 /// One page of a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Listed<T> {
@@ -46,4 +48,18 @@ pub fn place<K: DeserializeOwned>(cursor: Option<&str>) -> Result<Option<K>, Vio
             })
         })
         .transpose()
+}
+
+/// How many items were asked for and from which place on, or all that is wrong with either.
+pub fn asked<K: DeserializeOwned>(
+    many: Option<i64>,
+    cursor: Option<&str>,
+) -> Result<(i64, Option<K>), Problem> {
+    match (limit(many), place(cursor)) {
+        (Ok(limit), Ok(place)) => Ok((limit, place)),
+        (limit, place) => {
+            let violations = limit.err().into_iter().chain(place.err());
+            Err(Problem::invalid(violations.collect()))
+        }
+    }
 }

@@ -11,13 +11,12 @@ use projections::exams::attempts::{self, Filter, HistoryItem};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::paging;
 use super::result::OverallBody;
 use crate::http::Problem;
 use crate::http::caller::Caller;
 use crate::http::command::Models;
 use crate::http::extract::{Json, Query};
-use crate::http::paging::Listed;
+use crate::http::paging::{self, Listed};
 use crate::http::problem::ProblemDocument;
 use crate::node::Node;
 
@@ -109,7 +108,7 @@ pub(super) async fn history(
     Models(models): Models,
     Query(query): Query<HistoryQuery>,
 ) -> Result<Json<Listed<HistoryItemBody>>, Problem> {
-    let (limit, before) = paging(query.limit, query.cursor.as_deref())?;
+    let (limit, before) = paging::asked(query.limit, query.cursor.as_deref())?;
     let filter = Filter {
         limit,
         before,

@@ -10,11 +10,9 @@ mod start;
 
 use std::sync::Arc;
 
-use serde::de::DeserializeOwned;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Problem, paging as pages};
 use crate::node::Node;
 
 /// The routes, relative to `/api/v1`.
@@ -35,18 +33,4 @@ pub fn routes() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(result::complete))
         .routes(routes!(attempt::abandon))
         .routes(routes!(result::results))
-}
-
-/// How many items a page may have, and where it begins; or all that is wrong with what was asked.
-fn paging<K: DeserializeOwned>(
-    limit: Option<i64>,
-    cursor: Option<&str>,
-) -> Result<(i64, Option<K>), Problem> {
-    match (pages::limit(limit), pages::place(cursor)) {
-        (Ok(limit), Ok(place)) => Ok((limit, place)),
-        (limit, place) => {
-            let violations = limit.err().into_iter().chain(place.err());
-            Err(Problem::invalid(violations.collect()))
-        }
-    }
 }

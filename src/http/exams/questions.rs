@@ -8,11 +8,10 @@ use projections::tables::Pinned;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::paging;
 use crate::http::Problem;
 use crate::http::command::Models;
 use crate::http::extract::{Json, Path, Query};
-use crate::http::paging::Listed;
+use crate::http::paging::{self, Listed};
 use crate::http::problem::ProblemDocument;
 
 /// The instrument that is meant when none is named.
@@ -230,7 +229,7 @@ pub(super) async fn list(
     Query(query): Query<QuestionsQuery>,
 ) -> Result<Json<Listed<QuestionBody>>, Problem> {
     let language = query.language.unwrap_or_default();
-    let (limit, after) = paging(query.limit, query.cursor.as_deref())?;
+    let (limit, after) = paging::asked(query.limit, query.cursor.as_deref())?;
     let wanted = Wanted {
         limit,
         after: after.unwrap_or_default(),
@@ -290,7 +289,7 @@ pub(super) async fn banks(
     Query(query): Query<BanksQuery>,
 ) -> Result<Json<Listed<BankBody>>, Problem> {
     let language = query.language.unwrap_or_default();
-    let (limit, after) = paging(query.limit, query.cursor.as_deref())?;
+    let (limit, after) = paging::asked(query.limit, query.cursor.as_deref())?;
     let page = question_banks::banks(&models, after, limit).await?;
     let page = page.map(|bank| BankBody::new(bank, language));
     Ok(Json(page.into()))

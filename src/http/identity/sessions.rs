@@ -13,7 +13,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::fields::Fields;
 use super::{own, read_failed};
 use crate::http::Problem;
 use crate::http::caller::Caller;
@@ -127,12 +126,7 @@ pub(super) async fn list(
     Query(query): Query<ListQuery>,
     Models(models): Models,
 ) -> Result<impl IntoResponse, Problem> {
-    let mut fields = Fields::default();
-    let limit = fields.check("", paging::limit(query.limit));
-    let after = fields.check("", paging::place::<Place>(query.cursor.as_deref()));
-    let (Some(limit), Some(after)) = (limit, after) else {
-        return Err(fields.refuse());
-    };
+    let (limit, after) = paging::asked::<Place>(query.limit, query.cursor.as_deref())?;
     let now = node.clock.now();
     let page = identity::sessions(&models, caller.account.0, now, after, limit)
         .await

@@ -130,9 +130,7 @@ pub(super) async fn revisions(
     Path(id): Path<EntryId>,
     Query(query): Query<RevisionsQuery>,
 ) -> Result<impl IntoResponse, Problem> {
-    let limit = paging::limit(query.limit);
-    let before = paging::place::<u32>(query.cursor.as_deref());
-    let (limit, before) = both(limit, before).map_err(Problem::invalid)?;
+    let (limit, before) = paging::asked::<u32>(query.limit, query.cursor.as_deref())?;
     let facts = facts(&node, id).await?;
     let mut revisions = revisions_of(&caller, &facts)?;
     revisions.retain(|revision| before.is_none_or(|before| revision.revision < before));

@@ -166,12 +166,6 @@ impl EmailAddress {
         Ok(Self(address))
     }
 
-    /// What stands before the `@`.
-    #[must_use]
-    pub fn local_part(&self) -> &str {
-        self.0.rsplit_once('@').map_or("", |(local, _)| local)
-    }
-
     /// What stands after the `@`, in lower case.
     #[must_use]
     pub fn domain(&self) -> &str {
