@@ -17,6 +17,7 @@ pub mod projection;
 pub mod projector;
 pub mod query;
 pub mod tables;
+pub mod together;
 pub mod upkeep;
 
 use std::sync::Arc;
