@@ -6,6 +6,7 @@
 //! of [`reader::RecordedEvent`]s. [`log::EventLog`] puts the parts together.
 
 pub mod append;
+pub mod batches;
 pub mod command_ids;
 pub mod content_hash;
 pub mod database;
