@@ -43,13 +43,15 @@ pub struct Fact {
     pub key: Option<DataKey>,
 }
 
-/// Opens, upcasts and types a page of recorded events, fetching the keys together.
+/// Opens, upcasts and types the `wanted` events of a page, fetching the keys together; the others stay
+/// [`ReadError::Unopened`].
 pub async fn read_page(
     keys: &Keys,
     upcasters: &[Box<dyn EventUpcaster>],
     page: Vec<RecordedEvent>,
+    wanted: impl Fn(&RecordedEvent) -> bool,
 ) -> Result<Vec<Fact>, ReadError> {
-    let opened = open_page(keys, page).await?;
+    let opened = open_page(keys, page, wanted).await?;
     Ok(opened
         .into_iter()
         .map(|event| read(upcasters, event))

@@ -12,15 +12,20 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use cqrs_es::persist::EventUpcaster;
+use event_log::RecordedEvent;
 use event_log::database::{Database, Engine, is_unavailable};
 use event_log::keys::Keys;
 use event_log::reader::{Head, ReadError, Reader};
 use futures::StreamExt;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::ahead::{Ahead, end_of_page};
 use crate::fact::{Fact, read_page};
+use crate::gate::Gate;
 use crate::generations::{Advance, Generation, Generations, State};
 use crate::progress::{Progress, Reached};
 use crate::projection::{Projection, ProjectionError, Writer};
@@ -42,6 +47,8 @@ const POLL_FOR_NOBODY: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Tries of one event before its projection stops.
 const ATTEMPTS: i64 = 5;
+/// How much shorter pages are after a failure, time and again, until the culprit stands alone.
+const CAREFUL: usize = 10;
 /// Transactions of one page that run at the same time on Postgres.
 const PARALLEL: usize = 4;
 
@@ -82,6 +89,7 @@ pub struct Projector {
     generations: Generations,
     progress: Arc<Progress>,
     models: Arc<ReadModels>,
+    gate: Gate,
 }
 
 /// Which generations a task looks after.
@@ -112,19 +120,43 @@ struct Owned {
     saved_at: Instant,
     /// Failures of the page at `position`.
     attempts: i64,
-    /// After a failure pages are one event long up to here, to find the culprit.
+    /// After a failure pages are shorter up to here, to find the culprit.
     careful_until: i64,
+    /// How short.
+    careful_page: i64,
     not_before: Instant,
+    /// Head of the log when building began: from here on it has the indexes that queries need.
+    target: i64,
+    indexed: bool,
 }
 
+/// Generations whose next page cannot be read, and why.
+type Unread = (Vec<Owned>, ReadError);
+
 impl Owned {
+    /// True for an event whose payload it needs.
+    fn reads(&self, event: &RecordedEvent) -> bool {
+        self.projection.reads_payloads()
+            && self
+                .projection
+                .handles(&event.aggregate_type, &event.event_type)
+    }
+
     fn limit(&self) -> i64 {
         if self.position < self.careful_until {
-            1
+            self.careful_page
         } else {
             PAGE
         }
     }
+}
+
+/// What a task looks after.
+#[derive(Default)]
+struct Task {
+    owned: Vec<Owned>,
+    looked: Option<Instant>,
+    ahead: Ahead,
 }
 
 /// What became of one page in one generation.
@@ -140,6 +172,7 @@ impl Projector {
     pub fn new(parts: Parts) -> Self {
         Self {
             generations: Generations::new(parts.read.clone()),
+            gate: Gate::new(parts.read.engine()),
             progress: Arc::default(),
             models: Arc::new(ReadModels::new(parts.read.clone(), Arc::clone(&parts.keys))),
             parts,
@@ -195,6 +228,7 @@ impl Projector {
 
     async fn beat(&self, stop: &CancellationToken) {
         while !paused(HEARTBEAT, stop).await {
+            let _turn = self.gate.enter(false).await;
             if let Err(error) = self.generations.renew(self.parts.node).await {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
@@ -266,12 +300,11 @@ impl Projector {
         mut committed: watch::Receiver<i64>,
         stop: &CancellationToken,
     ) {
-        let mut owned: Vec<Owned> = Vec::new();
-        let mut looked: Option<Instant> = None;
+        let mut task = Task::default();
         let mut pause = POLL;
         while !stop.is_cancelled() {
             committed.mark_unchanged();
-            match self.turn(which, &mut owned, &mut looked).await {
+            match self.turn(which, &mut task).await {
                 Ok(true) => pause = POLL,
                 Ok(false) => {
                     pause = POLL;
@@ -294,7 +327,7 @@ impl Projector {
                 }
             }
         }
-        for owned in owned {
+        for owned in task.owned {
             let (name, generation) = (owned.projection.name(), owned.generation);
             let saved = self.save(&owned, true).await;
             let released = self
@@ -313,17 +346,47 @@ impl Projector {
     }
 
     /// Looks at the generations when it is time to, then one round. True when there is more to do now.
-    async fn turn(
-        &self,
-        which: Which,
-        owned: &mut Vec<Owned>,
-        looked: &mut Option<Instant>,
-    ) -> Result<bool, ReadError> {
-        if looked.is_none_or(|at| at.elapsed() >= POLL_FOR_NOBODY) {
-            self.assign(which, owned).await?;
-            *looked = Some(Instant::now());
+    async fn turn(&self, which: Which, task: &mut Task) -> Result<bool, ReadError> {
+        if task.looked.is_none_or(|at| at.elapsed() >= POLL_FOR_NOBODY) {
+            self.assign(which, &mut task.owned).await?;
+            task.looked = Some(Instant::now());
         }
-        self.round(which, owned).await
+        if which == Which::Building {
+            self.index(&mut task.owned).await;
+        }
+        self.round(which, task).await
+    }
+
+    /// Gives those that have come to where building began what queries search by.
+    async fn index(&self, owned: &mut Vec<Owned>) {
+        let now = Instant::now();
+        let (due, rest): (Vec<_>, Vec<_>) = owned.drain(..).partition(|mine| {
+            !mine.indexed && mine.position >= mine.target && mine.not_before <= now
+        });
+        *owned = rest;
+        for mut mine in due {
+            match self.make_indexes(&mine).await {
+                Ok(()) => {
+                    mine.indexed = true;
+                    owned.push(mine);
+                }
+                // its lease is given up by not being held on to: it is taken anew
+                Err(error) if is_unavailable(&error) => {}
+                Err(error) => owned.extend(self.failed(mine, &[], &error.into()).await),
+            }
+        }
+    }
+
+    async fn make_indexes(&self, mine: &Owned) -> Result<(), sqlx::Error> {
+        let script = mine.tables.render(mine.projection.indexes());
+        for statement in script
+            .split_inclusive(';')
+            .filter(|text| text.contains(';'))
+        {
+            let _turn = self.gate.enter(true).await;
+            self.generations.index(statement).await?;
+        }
+        Ok(())
     }
 
     /// Takes what is free, drops what is gone.
@@ -368,16 +431,23 @@ impl Projector {
                     saved_at: Instant::now(),
                     attempts: 0,
                     careful_until: 0,
+                    careful_page: 1,
                     not_before: Instant::now(),
+                    target: row.target,
+                    indexed: which == Which::Following,
                 });
             }
         }
         Ok(())
     }
 
-    /// One page for every distinct checkpoint, the furthest first. True when there is more to do now.
-    async fn round(&self, which: Which, owned: &mut Vec<Owned>) -> Result<bool, ReadError> {
+    /// One page for every distinct checkpoint, the furthest first. Of those being built only the hindmost
+    /// has one, until it has come to the next: from there on they share their pages. True when there is
+    /// more to do now.
+    async fn round(&self, which: Which, task: &mut Task) -> Result<bool, ReadError> {
+        let Task { owned, ahead, .. } = task;
         if owned.is_empty() {
+            ahead.clear();
             return Ok(false);
         }
         let head = self.parts.reader.head().await?;
@@ -396,14 +466,33 @@ impl Projector {
         }
         let mut busy = false;
         let mut failed = None;
+        let mut steady = clusters
+            .keys()
+            .filter(|(_, limit)| *limit == PAGE)
+            .map(|(position, _)| *position);
+        let (hindmost, next) = (steady.next(), steady.next());
+        drop(steady);
         while let Some(((position, limit), cluster)) = clusters.pop_last() {
             if failed.is_some() {
                 owned.extend(cluster);
                 continue;
             }
-            match self.page(position, head, limit).await {
-                Ok(page) => {
-                    for mine in self.fan_out(cluster, &page).await {
+            let bulk = which == Which::Building && limit == PAGE;
+            if bulk && hindmost != Some(position) {
+                busy = true;
+                owned.extend(cluster);
+                continue;
+            }
+            let folded = if bulk {
+                let end = end_of_page(position).min(head.position);
+                let to = next.map_or(end, |next| end.min(next));
+                self.build(cluster, ahead, (position, to), head).await
+            } else {
+                self.follow_up(cluster, position, limit, head).await
+            };
+            match folded {
+                Ok(cluster) => {
+                    for mine in cluster {
                         if mine.position < head.position {
                             busy = true;
                             owned.push(mine);
@@ -412,7 +501,7 @@ impl Projector {
                         }
                     }
                 }
-                Err(error) => {
+                Err((cluster, error)) => {
                     owned.extend(cluster);
                     failed = Some(error);
                 }
@@ -439,7 +528,7 @@ impl Projector {
         mut mine: Owned,
         head: Head,
     ) -> Result<Option<Owned>, sqlx::Error> {
-        let ready = which == Which::Building && mine.position >= head.position;
+        let ready = which == Which::Building && mine.indexed && mine.position >= head.position;
         if self.save(&mine, ready).await? {
             mine.saved = mine.position;
             mine.saved_at = Instant::now();
@@ -450,28 +539,78 @@ impl Projector {
         Ok(Some(mine))
     }
 
-    async fn page(&self, after: i64, head: Head, limit: i64) -> Result<Vec<Fact>, ReadError> {
-        let page = self.parts.reader.page(after, head.position, limit).await?;
-        read_page(&self.parts.keys, &self.parts.upcasters, page).await
-    }
-
-    async fn fan_out(&self, cluster: Vec<Owned>, page: &[Fact]) -> Vec<Owned> {
+    /// The next page of generations that share a checkpoint.
+    async fn follow_up(
+        &self,
+        cluster: Vec<Owned>,
+        after: i64,
+        limit: i64,
+        head: Head,
+    ) -> Result<Vec<Owned>, Unread> {
+        let wanted = |event: &RecordedEvent| cluster.iter().any(|mine| mine.reads(event));
+        let page = match self.parts.reader.page(after, head.position, limit).await {
+            Ok(page) => read_page(&self.parts.keys, &self.parts.upcasters, page, wanted).await,
+            Err(error) => Err(error.into()),
+        };
+        let page = match page {
+            Ok(page) => page,
+            Err(error) => return Err((cluster, error)),
+        };
         let parallel = match self.parts.read.engine() {
             Engine::Postgres => PARALLEL,
             Engine::Sqlite => 1,
         };
-        futures::stream::iter(cluster)
-            .map(|mine| self.settle(mine, page))
+        Ok(futures::stream::iter(cluster)
+            .map(|mine| self.settle(mine, &page, false))
             .buffer_unordered(parallel)
             .filter_map(futures::future::ready)
             .collect()
-            .await
+            .await)
+    }
+
+    /// The same in bulk: the page is ready, and each projection folds it on a thread of its own, so that a
+    /// rebuild holds up neither the requests nor the other cores.
+    async fn build(
+        &self,
+        cluster: Vec<Owned>,
+        ahead: &mut Ahead,
+        range: (i64, i64),
+        head: Head,
+    ) -> Result<Vec<Owned>, Unread> {
+        let projections: Vec<_> = cluster
+            .iter()
+            .map(|mine| Arc::clone(&mine.projection))
+            .collect();
+        let page = ahead
+            .page(&self.parts, &projections, range, head.position)
+            .await;
+        let page = match page {
+            Ok(page) => page,
+            Err(error) => return Err((cluster, error)),
+        };
+        let folding: Vec<_> = cluster
+            .into_iter()
+            .map(|mine| {
+                let (projector, page) = (self.clone(), Arc::clone(&page));
+                let runtime = Handle::current();
+                spawn_blocking(move || runtime.block_on(projector.settle(mine, &page, true)))
+            })
+            .collect();
+        let mut settled = Vec::with_capacity(folding.len());
+        for folded in folding {
+            match folded.await {
+                Ok(mine) => settled.extend(mine),
+                Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
+                Err(_) => {}
+            }
+        }
+        Ok(settled)
     }
 
     /// Folds a page into one generation; `None` when the generation is not this node's any more.
-    async fn settle(&self, mut mine: Owned, page: &[Fact]) -> Option<Owned> {
+    async fn settle(&self, mut mine: Owned, page: &[Fact], rebuild: bool) -> Option<Owned> {
         let name = mine.projection.name();
-        match self.fold(&mut mine, page).await {
+        match self.fold(&mut mine, page, rebuild).await {
             Outcome::Done => {
                 mine.attempts = 0;
                 self.progress.moved(name, mine.generation, mine.position);
@@ -482,7 +621,7 @@ impl Projector {
         }
     }
 
-    async fn fold(&self, mine: &mut Owned, page: &[Fact]) -> Outcome {
+    async fn fold(&self, mine: &mut Owned, page: &[Fact], rebuild: bool) -> Outcome {
         let Some(last) = page.last() else {
             return Outcome::Done;
         };
@@ -504,7 +643,7 @@ impl Projector {
         if let Some(error) = unreadable {
             return Outcome::Failed(error);
         }
-        let mut writer = Writer::new(&self.parts.read, &mine.tables);
+        let mut writer = Writer::new(&self.parts.read, &mine.tables).behind(&self.gate, rebuild);
         if !handled.is_empty()
             && let Err(error) = mine.projection.project(&handled, &mut writer).await
         {
@@ -523,10 +662,13 @@ impl Projector {
             event_id: last.recorded.event_id,
             now: self.now(),
         };
-        let moved = match writer.into_transaction() {
-            Some(mut transaction) => {
-                match self.generations.advance_in(&mut transaction, advance).await {
-                    Ok(true) => transaction.commit().await.map(|()| true),
+        let moved = match writer.into_writing() {
+            Some(mut writing) => {
+                let moved = self
+                    .generations
+                    .advance_in(&mut writing.transaction, advance);
+                match moved.await {
+                    Ok(true) => writing.commit().await.map(|()| true),
                     other => other,
                 }
             }
@@ -566,6 +708,7 @@ impl Projector {
         let stopped = mine.attempts >= ATTEMPTS && page.len() <= 1;
         if page.len() > 1 {
             mine.careful_until = page.last().map_or(0, |fact| fact.recorded.position);
+            mine.careful_page = i64::try_from(page.len() / CAREFUL).unwrap_or(1).max(1);
             mine.attempts = 0;
         }
         let noted = self

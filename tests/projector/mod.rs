@@ -17,7 +17,7 @@ use event_log::content_hash::Content;
 use event_log::database::Statement;
 use event_log::homes::Homes;
 use event_log::keys::{Keys, Secret};
-use event_log::{EventLog, fetch_one, insert_rows};
+use event_log::{EventLog, execute_rows, fetch_one};
 use projections::audit::Audit;
 use projections::fact::Fact;
 use projections::generations::{Generation, State};
@@ -83,7 +83,7 @@ impl Projection for Tallies {
         }
         let sql = writer.sql(&ADD);
         let transaction = writer.transaction().await?;
-        insert_rows!(in *transaction, &sql, streams, |row, stream| {
+        execute_rows!(in *transaction, &sql, streams, |row, stream| {
             row.push_bind(stream.0);
             row.push_bind(stream.1);
         })?;
