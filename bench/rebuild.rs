@@ -2,6 +2,8 @@
 //! one event a transaction through the same projections.
 //!
 //! `cargo bench --bench rebuild [EVENTS]`. Postgres is measured where `TEST_POSTGRES_URL` names a server.
+//! `REBUILD_ENGINE=sqlite|postgres` measures one engine, `REBUILD_QUICK=all` only all together,
+//! `REBUILD_QUICK=each` also each alone but not the naive way.
 //! With `REBUILD_LOG=directory` the filled logs are kept there (and in a database of the server) and found
 //! again by the next run with as many events.
 
@@ -212,11 +214,12 @@ impl Place {
         let mut figures = vec![self.rebuild(&node, "all", &all, head).await?];
         clear(&node).await?;
         let naive = NAIVE.min(head.position);
-        for projection in &all {
+        let quick = std::env::var("REBUILD_QUICK").unwrap_or_default();
+        for projection in all.iter().filter(|_| quick != "all") {
             let one = std::slice::from_ref(projection);
             let mut figure = self.rebuild(&node, projection.name(), one, head).await?;
             clear(&node).await?;
-            if std::env::var_os("REBUILD_QUICK").is_none() {
+            if quick.is_empty() {
                 let slow = naive::rate(&node, projection.as_ref(), naive).await?;
                 figure.naive_events_a_second = Some(slow);
                 figure.times_naive = Some(figure.events_a_second / slow);

@@ -13,9 +13,9 @@ use crate::projection::Projection;
 use crate::projector::Parts;
 
 /// Most events of a page of a rebuild.
-pub(crate) const BULK: i64 = 4_000;
+pub(crate) const BULK: i64 = 2_000;
 /// Pages being read while one is written.
-const AHEAD: usize = 2;
+const AHEAD: usize = 1;
 
 /// Where a page that begins after a position ends: rebuilds that run side by side meet there.
 pub(crate) fn end_of_page(after: i64) -> i64 {

@@ -6,6 +6,9 @@
 //! so a node that lost its lease writes nothing. Live generations and those being built run in two tasks,
 //! so that a rebuild never holds up what is live.
 
+mod building;
+mod folding;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,22 +16,18 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use cqrs_es::persist::EventUpcaster;
 use event_log::RecordedEvent;
-use event_log::database::{Database, Engine, is_unavailable};
+use event_log::database::Database;
 use event_log::keys::Keys;
 use event_log::reader::{Head, ReadError, Reader};
-use futures::StreamExt;
-use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::ahead::{Ahead, end_of_page};
-use crate::fact::{Fact, read_page};
 use crate::gate::Gate;
 use crate::generations::{Advance, Generation, Generations, State};
 use crate::progress::{Progress, Reached};
-use crate::projection::{Projection, ProjectionError, Writer};
+use crate::projection::Projection;
 use crate::tables::{ReadModels, Tables};
 
 /// Most events of a page.
@@ -45,13 +44,6 @@ const POLL_FOR_WAITERS: Duration = Duration::from_millis(5);
 const POLL_FOR_NOBODY: Duration = Duration::from_millis(250);
 /// Longest pause after the database was away.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// Tries of one event before its projection stops.
-const ATTEMPTS: i64 = 5;
-/// How much shorter pages are after a failure, time and again, until the culprit stands alone.
-const CAREFUL: usize = 10;
-/// Transactions of one page that run at the same time on Postgres.
-const PARALLEL: usize = 4;
-
 /// Tells the time.
 pub type Now = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 
@@ -157,14 +149,6 @@ struct Task {
     owned: Vec<Owned>,
     looked: Option<Instant>,
     ahead: Ahead,
-}
-
-/// What became of one page in one generation.
-enum Outcome {
-    Done,
-    /// The lease is lost or the database is away: take it anew and read the checkpoint.
-    Lost,
-    Failed(ProjectionError),
 }
 
 impl Projector {
@@ -357,38 +341,6 @@ impl Projector {
         self.round(which, task).await
     }
 
-    /// Gives those that have come to where building began what queries search by.
-    async fn index(&self, owned: &mut Vec<Owned>) {
-        let now = Instant::now();
-        let (due, rest): (Vec<_>, Vec<_>) = owned.drain(..).partition(|mine| {
-            !mine.indexed && mine.position >= mine.target && mine.not_before <= now
-        });
-        *owned = rest;
-        for mut mine in due {
-            match self.make_indexes(&mine).await {
-                Ok(()) => {
-                    mine.indexed = true;
-                    owned.push(mine);
-                }
-                // its lease is given up by not being held on to: it is taken anew
-                Err(error) if is_unavailable(&error) => {}
-                Err(error) => owned.extend(self.failed(mine, &[], &error.into()).await),
-            }
-        }
-    }
-
-    async fn make_indexes(&self, mine: &Owned) -> Result<(), sqlx::Error> {
-        let script = mine.tables.render(mine.projection.indexes());
-        for statement in script
-            .split_inclusive(';')
-            .filter(|text| text.contains(';'))
-        {
-            let _turn = self.gate.enter(true).await;
-            self.generations.index(statement).await?;
-        }
-        Ok(())
-    }
-
     /// Takes what is free, drops what is gone.
     async fn assign(&self, which: Which, owned: &mut Vec<Owned>) -> Result<(), sqlx::Error> {
         let rows = self.generations.list().await?;
@@ -537,214 +489,6 @@ impl Projector {
             return Ok(None);
         }
         Ok(Some(mine))
-    }
-
-    /// The next page of generations that share a checkpoint.
-    async fn follow_up(
-        &self,
-        cluster: Vec<Owned>,
-        after: i64,
-        limit: i64,
-        head: Head,
-    ) -> Result<Vec<Owned>, Unread> {
-        let wanted = |event: &RecordedEvent| cluster.iter().any(|mine| mine.reads(event));
-        let page = match self.parts.reader.page(after, head.position, limit).await {
-            Ok(page) => read_page(&self.parts.keys, &self.parts.upcasters, page, wanted).await,
-            Err(error) => Err(error.into()),
-        };
-        let page = match page {
-            Ok(page) => page,
-            Err(error) => return Err((cluster, error)),
-        };
-        let parallel = match self.parts.read.engine() {
-            Engine::Postgres => PARALLEL,
-            Engine::Sqlite => 1,
-        };
-        Ok(futures::stream::iter(cluster)
-            .map(|mine| self.settle(mine, &page, false))
-            .buffer_unordered(parallel)
-            .filter_map(futures::future::ready)
-            .collect()
-            .await)
-    }
-
-    /// The same in bulk: the page is ready, and each projection folds it on a thread of its own, so that a
-    /// rebuild holds up neither the requests nor the other cores.
-    async fn build(
-        &self,
-        cluster: Vec<Owned>,
-        ahead: &mut Ahead,
-        range: (i64, i64),
-        head: Head,
-    ) -> Result<Vec<Owned>, Unread> {
-        let projections: Vec<_> = cluster
-            .iter()
-            .map(|mine| Arc::clone(&mine.projection))
-            .collect();
-        let page = ahead
-            .page(&self.parts, &projections, range, head.position)
-            .await;
-        let page = match page {
-            Ok(page) => page,
-            Err(error) => return Err((cluster, error)),
-        };
-        let folding: Vec<_> = cluster
-            .into_iter()
-            .map(|mine| {
-                let (projector, page) = (self.clone(), Arc::clone(&page));
-                let runtime = Handle::current();
-                spawn_blocking(move || runtime.block_on(projector.settle(mine, &page, true)))
-            })
-            .collect();
-        let mut settled = Vec::with_capacity(folding.len());
-        for folded in folding {
-            match folded.await {
-                Ok(mine) => settled.extend(mine),
-                Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
-                Err(_) => {}
-            }
-        }
-        Ok(settled)
-    }
-
-    /// Folds a page into one generation; `None` when the generation is not this node's any more.
-    async fn settle(&self, mut mine: Owned, page: &[Fact], rebuild: bool) -> Option<Owned> {
-        let name = mine.projection.name();
-        match self.fold(&mut mine, page, rebuild).await {
-            Outcome::Done => {
-                mine.attempts = 0;
-                self.progress.moved(name, mine.generation, mine.position);
-                Some(mine)
-            }
-            Outcome::Lost => None,
-            Outcome::Failed(error) => self.failed(mine, page, &error).await,
-        }
-    }
-
-    async fn fold(&self, mine: &mut Owned, page: &[Fact], rebuild: bool) -> Outcome {
-        let Some(last) = page.last() else {
-            return Outcome::Done;
-        };
-        let handled: Vec<&Fact> = page
-            .iter()
-            .filter(|fact| {
-                mine.projection
-                    .handles(&fact.recorded.aggregate_type, &fact.recorded.event_type)
-            })
-            .collect();
-        let unreadable = handled.iter().find_map(|fact| match &fact.event {
-            Ok(_) => None,
-            Err(_) if !mine.projection.reads_payloads() => None,
-            Err(source) => Some(ProjectionError::Unreadable {
-                position: fact.recorded.position,
-                source: Arc::clone(source),
-            }),
-        });
-        if let Some(error) = unreadable {
-            return Outcome::Failed(error);
-        }
-        let mut writer = Writer::new(&self.parts.read, &mine.tables).behind(&self.gate, rebuild);
-        if !handled.is_empty()
-            && let Err(error) = mine.projection.project(&handled, &mut writer).await
-        {
-            return match error {
-                ProjectionError::Database(cause) if is_unavailable(&cause) => Outcome::Lost,
-                error => Outcome::Failed(error),
-            };
-        }
-        let to = last.recorded.position;
-        let advance = Advance {
-            projection: mine.projection.name(),
-            generation: mine.generation,
-            epoch: mine.epoch,
-            from: mine.saved,
-            to,
-            event_id: last.recorded.event_id,
-            now: self.now(),
-        };
-        let moved = match writer.into_writing() {
-            Some(mut writing) => {
-                let moved = self
-                    .generations
-                    .advance_in(&mut writing.transaction, advance);
-                match moved.await {
-                    Ok(true) => writing.commit().await.map(|()| true),
-                    other => other,
-                }
-            }
-            None if mine.saved_at.elapsed() < SAVE => {
-                mine.position = to;
-                return Outcome::Done;
-            }
-            None => self.generations.advance(advance).await,
-        };
-        match moved {
-            Ok(true) => {
-                mine.position = to;
-                mine.saved = to;
-                mine.saved_at = Instant::now();
-                Outcome::Done
-            }
-            Ok(false) => Outcome::Lost,
-            Err(error) if is_unavailable(&error) => Outcome::Lost,
-            Err(error) => Outcome::Failed(error.into()),
-        }
-    }
-
-    /// Backs off, looks for the culprit event by event, and stops after too many tries of it.
-    async fn failed(
-        &self,
-        mut mine: Owned,
-        page: &[Fact],
-        error: &ProjectionError,
-    ) -> Option<Owned> {
-        let (name, generation) = (mine.projection.name(), mine.generation);
-        let culprit = match error {
-            ProjectionError::Unreadable { position, .. } => Some(*position),
-            _ if page.len() == 1 => page.first().map(|fact| fact.recorded.position),
-            _ => None,
-        };
-        mine.attempts += 1;
-        let stopped = mine.attempts >= ATTEMPTS && page.len() <= 1;
-        if page.len() > 1 {
-            mine.careful_until = page.last().map_or(0, |fact| fact.recorded.position);
-            mine.careful_page = i64::try_from(page.len() / CAREFUL).unwrap_or(1).max(1);
-            mine.attempts = 0;
-        }
-        let noted = self
-            .generations
-            .fail(
-                name,
-                generation,
-                mine.epoch,
-                mine.attempts,
-                &error.to_string(),
-                culprit,
-                stopped,
-                self.now(),
-            )
-            .await;
-        // another node has it, or it was dropped with its tables: then the failure is nobody's
-        if !matches!(noted, Ok(true)) {
-            return None;
-        }
-        tracing::error!(
-            error = error as &dyn std::error::Error,
-            projection = name,
-            generation,
-            position = culprit.unwrap_or(mine.position + 1),
-            attempts = mine.attempts,
-            stopped,
-            "a page cannot be projected"
-        );
-        if stopped {
-            return None;
-        }
-        let wait = u64::try_from(mine.attempts)
-            .unwrap_or_default()
-            .saturating_mul(100);
-        mine.not_before = Instant::now() + Duration::from_millis(wait);
-        Some(mine)
     }
 
     /// Saves a checkpoint that ran ahead of its row over events without rows. True when the row says so.
