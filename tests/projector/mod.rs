@@ -1,5 +1,6 @@
 //! The runner of projections, told on both engines: exactly once, whoever runs and whoever dies.
 
+mod bulk;
 mod leases;
 mod poison;
 mod rebuilding;
