@@ -21,6 +21,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::database::{Database, Statement};
+use crate::patience::bounded;
 use crate::{execute, fetch_one, fetch_optional, statement};
 
 static INSTANCE_KEY: Statement = statement!("../sql/instance_key.sql");
@@ -414,12 +415,12 @@ impl Keys {
                 for place in 0..KEYS_A_STATEMENT {
                     query = query.bind(ids.get(place).copied());
                 }
-                query.fetch_all($on).await?
+                query.fetch_all($on)
             }};
         }
         Ok(match &self.database {
-            Database::Postgres(on) => ask!(on),
-            Database::Sqlite(on) => ask!(on),
+            Database::Postgres(on) => bounded(ask!(on)).await?,
+            Database::Sqlite(on) => ask!(on).await?,
         })
     }
 
