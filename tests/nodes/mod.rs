@@ -5,4 +5,5 @@ mod leases;
 mod pooler;
 mod revoking;
 mod rolling;
+mod silence;
 mod waking;

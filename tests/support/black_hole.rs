@@ -11,6 +11,8 @@ use tokio::sync::watch;
 pub struct BlackHole {
     port: u16,
     silent: watch::Sender<bool>,
+    /// How often what was open has been abandoned.
+    abandoned: watch::Sender<u32>,
     trigger: Arc<Mutex<Option<&'static [u8]>>>,
 }
 
@@ -21,6 +23,7 @@ impl BlackHole {
         let hole = Self {
             port: listener.local_addr()?.port(),
             silent: watch::Sender::new(false),
+            abandoned: watch::Sender::new(0),
             trigger: Arc::default(),
         };
         let way = hole.clone();
@@ -57,6 +60,12 @@ impl BlackHole {
         let _silent = seen.wait_for(|silent| *silent).await;
     }
 
+    /// Connections that are open stay so, for ever silent; new ones work. As when the server's machine is
+    /// replaced by another.
+    pub fn abandon(&self) {
+        self.abandoned.send_modify(|times| *times += 1);
+    }
+
     /// What was sent meanwhile arrives, as after retransmissions.
     pub fn heal(&self) {
         self.silent.send_replace(false);
@@ -67,9 +76,12 @@ impl BlackHole {
         let far = TcpStream::connect(server).await?;
         let ((near_read, near_write), (far_read, far_write)) =
             (near.into_split(), far.into_split());
+        let mut abandoned = self.abandoned.subscribe();
+        abandoned.mark_unchanged();
         tokio::select! {
             ended = self.carry(near_read, far_write, true) => ended,
             ended = self.carry(far_read, near_write, false) => ended,
+            _ = abandoned.changed() => std::future::pending().await,
         }
     }
 
