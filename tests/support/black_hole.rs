@@ -72,16 +72,14 @@ impl BlackHole {
     }
 
     async fn pass(&self, near: TcpStream, server: &str) -> std::io::Result<()> {
-        self.open().await;
+        let since = *self.abandoned.borrow();
+        self.open(since).await;
         let far = TcpStream::connect(server).await?;
         let ((near_read, near_write), (far_read, far_write)) =
             (near.into_split(), far.into_split());
-        let mut abandoned = self.abandoned.subscribe();
-        abandoned.mark_unchanged();
         tokio::select! {
-            ended = self.carry(near_read, far_write, true) => ended,
-            ended = self.carry(far_read, near_write, false) => ended,
-            _ = abandoned.changed() => std::future::pending().await,
+            ended = self.carry(near_read, far_write, since, true) => ended,
+            ended = self.carry(far_read, near_write, since, false) => ended,
         }
     }
 
@@ -89,6 +87,7 @@ impl BlackHole {
         &self,
         mut from: impl AsyncRead + Unpin,
         mut to: impl AsyncWrite + Unpin,
+        since: u32,
         there: bool,
     ) -> std::io::Result<()> {
         let mut bytes = vec![0; 1 << 16];
@@ -97,7 +96,7 @@ impl BlackHole {
             if there {
                 self.watch(&bytes[..count]);
             }
-            self.open().await;
+            self.open(since).await;
             if count == 0 {
                 return Ok(());
             }
@@ -115,8 +114,12 @@ impl BlackHole {
         }
     }
 
-    async fn open(&self) {
+    /// Waits until something may arrive, which may be never.
+    async fn open(&self, since: u32) {
         let mut seen = self.silent.subscribe();
-        let _open = seen.wait_for(|silent| !silent).await;
+        drop(seen.wait_for(|silent| !silent).await);
+        if *self.abandoned.borrow() != since {
+            std::future::pending::<()>().await;
+        }
     }
 }
