@@ -345,6 +345,7 @@ async fn postgres(report: &mut Report, url: &str) -> Result<(), Failure> {
 async fn postgres_in(report: &mut Report, options: PgConnectOptions) -> Result<(), Failure> {
     let target = Target::Postgres {
         url: options.to_url_lossy().to_string(),
+        direct_url: None,
         max_connections: CONNECTIONS,
     };
     let ours = Ours::open(&target).await?;

@@ -20,7 +20,7 @@ use event_log::append::{AppenderTask, Bounds};
 use event_log::homes::{Homes, Target};
 use event_log::keys::{Keys, Secret};
 use event_log::subscriptions::Subscriptions;
-use event_log::{EventLog, RecordedEvent};
+use event_log::{EventLog, RecordedEvent, pooling, wakeups};
 use projections::projector::{Parts, Projector};
 use projections::tables::Pinned;
 use tokio_util::sync::CancellationToken;
@@ -139,6 +139,7 @@ impl Node {
             _ => None,
         };
         let homes = Homes::open_waiting(&target, config.database_timeout()).await?;
+        pooling::check(&target).await?;
         match purpose {
             Purpose::Serve => homes.migrate().await?,
             Purpose::Tool => homes.check().await?,
@@ -241,6 +242,10 @@ impl Node {
     /// Starts what a server does beside answering: projections, policies, jobs, revocation.
     pub async fn start(self: &Arc<Self>) -> anyhow::Result<()> {
         self.start_projections().await?;
+        let node = Arc::clone(self);
+        self.projecting.spawn(async move {
+            wakeups::run(node.homes.target(), node.log.appender(), &node.stop).await;
+        });
         self.revocations
             .catch_up(self.clock.now())
             .await
@@ -327,10 +332,13 @@ impl Node {
 
 /// Where the configuration says the homes are.
 pub(crate) fn target(config: &Config) -> anyhow::Result<Target> {
-    Ok(match config.database()? {
+    let database = config.database()?;
+    let direct_url = config.direct_url(&database)?;
+    Ok(match database {
         DatabaseTarget::Sqlite { directory } => Target::Sqlite { directory },
         DatabaseTarget::Postgres { url } => Target::Postgres {
             url: url.expose().to_owned(),
+            direct_url: direct_url.map(|url| url.expose().to_owned()),
             max_connections: config.database_connections,
         },
     })

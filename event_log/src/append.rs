@@ -254,7 +254,7 @@ impl Appender {
     ) -> Result<(Self, AppenderTask), HomesError> {
         let writer = match target {
             Target::Postgres { .. } => Writer::Postgres(Box::new(
-                PostgresWriter::open(target.postgres_options()?).await?,
+                PostgresWriter::open(target.direct_options()?).await?,
             )),
             Target::Sqlite { .. } => Writer::Sqlite(Box::new(SqliteWriter::open(target).await?)),
         };
@@ -318,7 +318,8 @@ impl Appender {
         self.closing.cancel();
     }
 
-    /// Positions this process has committed; wakes readers.
+    /// The newest position this process has committed; changes also when another node has committed something
+    /// ([`Appender::wake`]), and so wakes readers.
     #[must_use]
     pub fn committed(&self) -> watch::Receiver<i64> {
         self.head.subscribe()
@@ -328,6 +329,11 @@ impl Appender {
     #[must_use]
     pub fn batches(&self) -> Batches {
         self.batches.read()
+    }
+
+    /// Wakes readers of this process though it has committed nothing: another node has.
+    pub fn wake(&self) {
+        self.head.send_modify(|_| ());
     }
 
     /// Commands waiting now.

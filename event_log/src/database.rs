@@ -5,6 +5,8 @@ use std::sync::OnceLock;
 
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool};
 
+use crate::patience::{self, bounded, unhurried};
+
 /// Which engine a database is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
@@ -36,7 +38,7 @@ impl Database {
     /// A transaction that may write. On SQLite it takes the write lock at once.
     pub async fn begin(&self) -> Result<Transaction, sqlx::Error> {
         match self {
-            Self::Postgres(pool) => pool.begin().await.map(Transaction::Postgres),
+            Self::Postgres(pool) => begin_postgres(pool, "").await,
             Self::Sqlite(pool) => pool
                 .begin_with("BEGIN IMMEDIATE")
                 .await
@@ -47,10 +49,9 @@ impl Database {
     /// A transaction for what can be derived again: it may be lost on power failure, never torn.
     pub async fn begin_derived(&self) -> Result<Transaction, sqlx::Error> {
         match self {
-            Self::Postgres(pool) => pool
-                .begin_with("BEGIN; SET LOCAL synchronous_commit = off; SET LOCAL idle_in_transaction_session_timeout = '5s'")
-                .await
-                .map(Transaction::Postgres),
+            Self::Postgres(pool) => {
+                begin_postgres(pool, "; SET LOCAL synchronous_commit = off").await
+            }
             Self::Sqlite(_) => self.begin().await,
         }
     }
@@ -58,10 +59,10 @@ impl Database {
     /// A transaction that makes one index on what can be derived again, with memory to sort in.
     pub async fn begin_index(&self) -> Result<Transaction, sqlx::Error> {
         match self {
-            Self::Postgres(pool) => pool
-                .begin_with("BEGIN; SET LOCAL synchronous_commit = off; SET LOCAL maintenance_work_mem = '128MB'")
-                .await
-                .map(Transaction::Postgres),
+            Self::Postgres(pool) => {
+                let settings = "; SET LOCAL synchronous_commit = off; SET LOCAL maintenance_work_mem = '128MB'";
+                unhurried(begin_postgres(pool, settings)).await
+            }
             Self::Sqlite(_) => self.begin().await,
         }
     }
@@ -73,6 +74,16 @@ impl Database {
             Self::Sqlite(pool) => pool.close().await,
         }
     }
+}
+
+async fn begin_postgres(pool: &PgPool, settings: &str) -> Result<Transaction, sqlx::Error> {
+    let limits = if patience::is_unhurried() {
+        patience::NO_LIMITS
+    } else {
+        patience::LIMITS
+    };
+    let begin = pool.begin_with(format!("BEGIN; {limits}{settings}"));
+    bounded(begin).await.map(Transaction::Postgres)
 }
 
 /// A transaction on either engine; rolled back when dropped.
@@ -97,7 +108,7 @@ impl Transaction {
     /// Makes the transaction's work durable.
     pub async fn commit(self) -> Result<(), sqlx::Error> {
         match self {
-            Self::Postgres(transaction) => transaction.commit().await,
+            Self::Postgres(transaction) => bounded(transaction.commit()).await,
             Self::Sqlite(transaction) => transaction.commit().await,
         }
     }
@@ -201,13 +212,13 @@ macro_rules! statement {
 macro_rules! execute {
     (in $transaction:expr, $text:expr $(, $argument:expr)* $(,)?) => {
         match &mut $transaction {
-            $crate::database::Transaction::Postgres(on) => sqlx::query($text)$(.bind($argument))*.execute(&mut **on).await.map(|done| done.rows_affected()),
+            $crate::database::Transaction::Postgres(on) => $crate::patience::bounded(sqlx::query($text)$(.bind($argument))*.execute(&mut **on)).await.map(|done| done.rows_affected()),
             $crate::database::Transaction::Sqlite(on) => sqlx::query($text)$(.bind($argument))*.execute(&mut **on).await.map(|done| done.rows_affected()),
         }
     };
     ($database:expr, $text:expr $(, $argument:expr)* $(,)?) => {
         match &$database {
-            $crate::database::Database::Postgres(on) => sqlx::query($text)$(.bind($argument))*.execute(on).await.map(|done| done.rows_affected()),
+            $crate::database::Database::Postgres(on) => $crate::patience::bounded(sqlx::query($text)$(.bind($argument))*.execute(on)).await.map(|done| done.rows_affected()),
             $crate::database::Database::Sqlite(on) => sqlx::query($text)$(.bind($argument))*.execute(on).await.map(|done| done.rows_affected()),
         }
     };
@@ -253,13 +264,13 @@ macro_rules! fetch_one {
 macro_rules! fetch {
     (in $transaction:expr, $fetch:ident, $row:ty, $text:expr $(, $argument:expr)*) => {
         match &mut $transaction {
-            $crate::database::Transaction::Postgres(on) => sqlx::query_as::<sqlx::Postgres, $row>($text)$(.bind($argument))*.$fetch(&mut **on).await,
+            $crate::database::Transaction::Postgres(on) => $crate::patience::bounded(sqlx::query_as::<sqlx::Postgres, $row>($text)$(.bind($argument))*.$fetch(&mut **on)).await,
             $crate::database::Transaction::Sqlite(on) => sqlx::query_as::<sqlx::Sqlite, $row>($text)$(.bind($argument))*.$fetch(&mut **on).await,
         }
     };
     ($database:expr, $fetch:ident, $row:ty, $text:expr $(, $argument:expr)*) => {
         match &$database {
-            $crate::database::Database::Postgres(on) => sqlx::query_as::<sqlx::Postgres, $row>($text)$(.bind($argument))*.$fetch(on).await,
+            $crate::database::Database::Postgres(on) => $crate::patience::bounded(sqlx::query_as::<sqlx::Postgres, $row>($text)$(.bind($argument))*.$fetch(on)).await,
             $crate::database::Database::Sqlite(on) => sqlx::query_as::<sqlx::Sqlite, $row>($text)$(.bind($argument))*.$fetch(on).await,
         }
     };
@@ -281,7 +292,7 @@ macro_rules! execute_rows {
                     $bind
                     $row.end_row();
                 }
-                $row.execute(&mut **on).await
+                $crate::patience::bounded($row.execute(&mut **on)).await
             }
             $crate::database::Transaction::Sqlite(on) => {
                 let mut $row = $crate::rows::SqliteRows::new($text, $rows.len());

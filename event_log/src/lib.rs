@@ -14,6 +14,8 @@ pub mod homes;
 pub mod keys;
 pub mod log;
 pub mod metadata;
+pub mod patience;
+pub mod pooling;
 mod postgres;
 pub mod reader;
 pub mod repository;
@@ -21,6 +23,7 @@ pub mod rows;
 pub mod sealing;
 mod sqlite;
 pub mod subscriptions;
+pub mod wakeups;
 
 pub use log::EventLog;
 pub use metadata::Metadata;

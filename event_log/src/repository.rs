@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::database::Database;
 use crate::keys::{KeyError, Keys};
+use crate::patience::{limited, timed_out};
 use crate::sealing::{self, Place, SealingError};
 
 enum Inner {
@@ -71,6 +72,14 @@ impl SealedRepository {
     }
 }
 
+async fn read<T>(
+    reading: impl Future<Output = Result<T, PersistenceError>>,
+) -> Result<T, PersistenceError> {
+    limited(reading)
+        .await
+        .unwrap_or_else(|| Err(PersistenceError::ConnectionError(Box::new(timed_out()))))
+}
+
 fn unknown(error: impl Into<SealingError>) -> PersistenceError {
     PersistenceError::UnknownError(Box::new(error.into()))
 }
@@ -85,7 +94,7 @@ impl PersistedEventRepository for SealedRepository {
         aggregate_id: &str,
     ) -> Result<Vec<SerializedEvent>, PersistenceError> {
         let events = match &self.inner {
-            Inner::Postgres(inner) => inner.get_events::<A>(aggregate_id).await,
+            Inner::Postgres(inner) => read(inner.get_events::<A>(aggregate_id)).await,
             Inner::Sqlite(inner) => inner.get_events::<A>(aggregate_id).await,
         }?;
         self.open(events).await
@@ -98,9 +107,7 @@ impl PersistedEventRepository for SealedRepository {
     ) -> Result<Vec<SerializedEvent>, PersistenceError> {
         let events = match &self.inner {
             Inner::Postgres(inner) => {
-                inner
-                    .get_last_events::<A>(aggregate_id, last_sequence)
-                    .await
+                read(inner.get_last_events::<A>(aggregate_id, last_sequence)).await
             }
             Inner::Sqlite(inner) => {
                 inner
