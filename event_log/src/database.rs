@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::sync::OnceLock;
 
-use sqlx::{PgPool, Postgres, Sqlite, SqlitePool};
+use sqlx::{Sqlite, SqlitePool};
+
+use crate::pool::{self, Pool};
 
 /// Which engine a database is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +20,7 @@ pub enum Engine {
 #[derive(Debug, Clone)]
 pub enum Database {
     /// A pool of Postgres connections.
-    Postgres(PgPool),
+    Postgres(Pool),
     /// A pool of connections to one SQLite file.
     Sqlite(SqlitePool),
 }
@@ -68,7 +70,7 @@ impl Database {
 #[derive(Debug)]
 pub enum Transaction {
     /// On Postgres.
-    Postgres(sqlx::Transaction<'static, Postgres>),
+    Postgres(pool::Transaction),
     /// On SQLite.
     Sqlite(sqlx::Transaction<'static, Sqlite>),
 }
@@ -190,7 +192,11 @@ macro_rules! statement {
 macro_rules! execute {
     (in $transaction:expr, $text:expr $(, $argument:expr)* $(,)?) => {
         match &mut $transaction {
-            $crate::database::Transaction::Postgres(on) => sqlx::query($text)$(.bind($argument))*.execute(&mut **on).await.map(|done| done.rows_affected()),
+            $crate::database::Transaction::Postgres(on) => {
+                let mut given_up = on.given_up();
+                let executed = sqlx::query($text)$(.bind($argument))*.execute(&mut **on);
+                given_up.do_until(executed).await.flatten().map(|done| done.rows_affected())
+            }
             $crate::database::Transaction::Sqlite(on) => sqlx::query($text)$(.bind($argument))*.execute(&mut **on).await.map(|done| done.rows_affected()),
         }
     };
@@ -242,7 +248,11 @@ macro_rules! fetch_one {
 macro_rules! fetch {
     (in $transaction:expr, $fetch:ident, $row:ty, $text:expr $(, $argument:expr)*) => {
         match &mut $transaction {
-            $crate::database::Transaction::Postgres(on) => sqlx::query_as::<sqlx::Postgres, $row>($text)$(.bind($argument))*.$fetch(&mut **on).await,
+            $crate::database::Transaction::Postgres(on) => {
+                let mut given_up = on.given_up();
+                let fetched = sqlx::query_as::<sqlx::Postgres, $row>($text)$(.bind($argument))*.$fetch(&mut **on);
+                given_up.do_until(fetched).await.flatten()
+            }
             $crate::database::Transaction::Sqlite(on) => sqlx::query_as::<sqlx::Sqlite, $row>($text)$(.bind($argument))*.$fetch(&mut **on).await,
         }
     };
@@ -270,12 +280,12 @@ macro_rules! insert_rows {
                     let mut query = sqlx::QueryBuilder::<sqlx::Postgres>::new(head);
                     query.push_values(chunk, |mut $row, $item| $bind);
                     query.push(tail);
-                    query
+                    let mut given_up = on.given_up();
+                    let written = query
                         .build()
                         .persistent(chunk.len() == 1)
-                        .execute(&mut **on)
-                        .await
-                        .map(|_| ())
+                        .execute(&mut **on);
+                    given_up.do_until(written).await.flatten().map(|_| ())
                 }
                 $crate::database::Transaction::Sqlite(on) => {
                     let mut query = sqlx::QueryBuilder::<sqlx::Sqlite>::new(head);
@@ -306,6 +316,30 @@ pub fn around_rows(text: &str) -> (&str, &str, usize) {
         .rsplit_once('(')
         .map_or(1, |(_, list)| list.split(',').count());
     (head, tail, (30_000 / columns).clamp(1, 1_000))
+}
+
+/// True when the disk that an error came from is full.
+#[must_use]
+pub fn is_storage_full(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(cause) = error else {
+        return false;
+    };
+    let code = cause.code().unwrap_or_default();
+    let postgres = cause.try_downcast_ref::<sqlx::postgres::PgDatabaseError>();
+    // SQLITE_FULL, of which there is no extended form; disk_full
+    code == if postgres.is_some() { "53100" } else { "13" }
+}
+
+/// True when an error, or what caused it, is that a disk is full.
+#[must_use]
+pub fn is_from_full_storage(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|cause| {
+        let shared = cause.downcast_ref::<std::sync::Arc<sqlx::Error>>();
+        let plain = cause.downcast_ref::<sqlx::Error>();
+        plain
+            .or(shared.map(AsRef::as_ref))
+            .is_some_and(is_storage_full)
+    })
 }
 
 /// True when the database, not the statement, is the trouble: gone, starved, locked, full or read-only.

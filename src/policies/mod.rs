@@ -29,7 +29,7 @@ const PARALLEL: usize = 32;
 /// How often the log is looked at without being woken, and a lease renewed.
 const POLL: Duration = Duration::from_millis(500);
 /// Longest pause after a failure.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Where a new policy begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
