@@ -209,7 +209,7 @@ pub struct Config {
         long,
         env = "SOULSENSE_REQUEST_TIMEOUT_SECONDS",
         value_name = "SECONDS",
-        default_value_t = 10,
+        default_value_t = 9,
         global = true
     )]
     pub request_timeout_seconds: u64,

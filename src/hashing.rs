@@ -154,6 +154,14 @@ impl Hasher {
         self.run(move || Ok(work())).await
     }
 
+    /// Fails when one more would be shed, for whoever has other work to do first.
+    pub fn room(&self) -> Result<(), HashingError> {
+        match self.admitted.available_permits() {
+            0 => Err(HashingError::Busy),
+            _ => Ok(()),
+        }
+    }
+
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, HashingError> + Send + 'static,
@@ -250,6 +258,14 @@ mod tests {
         );
         assert!(first.is_ok() && second.is_ok());
         assert!(matches!(third, Err(HashingError::Busy)));
+        hasher.room()?;
+        let mut under_way = std::pin::pin!(futures::future::join(
+            hasher.hash(password("a")),
+            hasher.hash(password("b"))
+        ));
+        assert!(futures::poll!(&mut under_way).is_pending());
+        assert!(matches!(hasher.room(), Err(HashingError::Busy)));
+        under_way.await;
         assert!(hasher.hash(password("d")).await.is_ok());
         Ok(())
     }

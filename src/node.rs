@@ -19,6 +19,7 @@ use domain::journal::entry::Entry;
 use event_log::append::{AppenderTask, Bounds};
 use event_log::homes::{Homes, Target};
 use event_log::keys::{Keys, Secret};
+use event_log::presence::Presence;
 use event_log::subscriptions::Subscriptions;
 use event_log::{EventLog, RecordedEvent, pooling, wakeups};
 use projections::projector::{Parts, Projector};
@@ -68,6 +69,8 @@ pub struct Node {
     pub id: Uuid,
     /// The databases.
     pub homes: Homes,
+    /// Whether they are there.
+    pub presence: Presence,
     /// The log.
     pub log: Arc<EventLog>,
     /// Runs and waits for projections.
@@ -212,6 +215,7 @@ impl Node {
             ids,
             id,
             homes,
+            presence: Presence::default(),
             log,
             projector,
             hasher,
@@ -241,6 +245,10 @@ impl Node {
 
     /// Starts what a server does beside answering: projections, policies, jobs, revocation.
     pub async fn start(self: &Arc<Self>) -> anyhow::Result<()> {
+        self.presence.look(&self.homes).await?;
+        let node = Arc::clone(self);
+        self.projecting
+            .spawn(async move { node.presence.watch(&node.homes, &node.stop).await });
         self.start_projections().await?;
         let node = Arc::clone(self);
         self.projecting.spawn(async move {

@@ -16,8 +16,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::batches::{Batches, Counters};
-use crate::database::is_unavailable;
+use crate::database::{is_storage_full, is_unavailable};
 use crate::homes::{HomesError, Target};
+use crate::pool::Pool;
 use crate::postgres::PostgresWriter;
 use crate::sqlite::SqliteWriter;
 
@@ -180,6 +181,9 @@ pub enum AppendError {
     /// The database refuses this command's data; nothing of it was written.
     #[error("the event log refuses the data")]
     Refused(#[source] Arc<sqlx::Error>),
+    /// The disk is full; nothing was written.
+    #[error("the event log has no room left")]
+    Full(#[source] Arc<sqlx::Error>),
 }
 
 /// Bounds of the appender.
@@ -252,9 +256,19 @@ impl Appender {
         target: &Target,
         bounds: Bounds,
     ) -> Result<(Self, AppenderTask), HomesError> {
+        Self::start_beside(target, None, bounds).await
+    }
+
+    /// The same beside a pool: when it is given up, a statement under way is tried again on a new
+    /// connection.
+    pub async fn start_beside(
+        target: &Target,
+        pool: Option<Pool>,
+        bounds: Bounds,
+    ) -> Result<(Self, AppenderTask), HomesError> {
         let writer = match target {
             Target::Postgres { .. } => Writer::Postgres(Box::new(
-                PostgresWriter::open(target.direct_options()?).await?,
+                PostgresWriter::open(target.direct_options()?, pool).await?,
             )),
             Target::Sqlite { .. } => Writer::Sqlite(Box::new(SqliteWriter::open(target).await?)),
         };
@@ -348,13 +362,17 @@ impl Appender {
 pub(crate) enum WriteError {
     /// The connection broke or the database is busy or gone: the batch may or may not be committed.
     Unavailable(sqlx::Error),
+    /// The disk is full; nothing is committed.
+    Full(sqlx::Error),
     /// The database refuses some of the data; nothing is committed.
     Data(sqlx::Error),
 }
 
 impl From<sqlx::Error> for WriteError {
     fn from(error: sqlx::Error) -> Self {
-        if is_unavailable(&error) {
+        if is_storage_full(&error) {
+            Self::Full(error)
+        } else if is_unavailable(&error) {
             Self::Unavailable(error)
         } else {
             Self::Data(error)
@@ -521,6 +539,12 @@ async fn write_batch(
                     let _gone = job.reply.send(Err(AppendError::Unknown));
                 }
             }
+            Err(WriteError::Full(error)) => {
+                let error = Arc::new(error);
+                for job in part {
+                    let _gone = job.reply.send(Err(AppendError::Full(Arc::clone(&error))));
+                }
+            }
             Err(WriteError::Data(error)) if part.len() == 1 => {
                 tracing::error!(error = %data_error(&error), "the event log refuses a command's data");
                 let error = Arc::new(error);
@@ -557,16 +581,20 @@ async fn write_until(
 ) -> Result<Vec<Verdict>, WriteError> {
     let appends: Vec<&Append> = part.iter().map(|job| &job.append).collect();
     let mut pause = Duration::from_millis(5);
+    let mut told = false;
     loop {
         let tried = tokio::time::timeout_at(deadline, writer.write(&appends))
             .await
             .unwrap_or_else(|_| Err(WriteError::Unavailable(sqlx::Error::PoolTimedOut)));
         match tried {
             Err(WriteError::Unavailable(error)) if Instant::now() + pause < deadline => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "the event log does not answer; trying again"
-                );
+                if !told {
+                    told = true;
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the event log does not answer; trying again"
+                    );
+                }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(Duration::from_millis(500));
             }

@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::sync::OnceLock;
 
-use sqlx::{PgPool, Postgres, Sqlite, SqlitePool};
+use sqlx::{Sqlite, SqlitePool};
+
+use crate::pool::{self, Pool};
 
 use crate::patience::{self, bounded, unhurried};
 
@@ -20,7 +22,7 @@ pub enum Engine {
 #[derive(Debug, Clone)]
 pub enum Database {
     /// A pool of Postgres connections.
-    Postgres(PgPool),
+    Postgres(Pool),
     /// A pool of connections to one SQLite file.
     Sqlite(SqlitePool),
 }
@@ -76,7 +78,7 @@ impl Database {
     }
 }
 
-async fn begin_postgres(pool: &PgPool, settings: &str) -> Result<Transaction, sqlx::Error> {
+async fn begin_postgres(pool: &Pool, settings: &str) -> Result<Transaction, sqlx::Error> {
     let limits = if patience::is_unhurried() {
         patience::NO_LIMITS
     } else {
@@ -90,7 +92,7 @@ async fn begin_postgres(pool: &PgPool, settings: &str) -> Result<Transaction, sq
 #[derive(Debug)]
 pub enum Transaction {
     /// On Postgres.
-    Postgres(sqlx::Transaction<'static, Postgres>),
+    Postgres(pool::Transaction),
     /// On SQLite.
     Sqlite(sqlx::Transaction<'static, Sqlite>),
 }
@@ -212,7 +214,12 @@ macro_rules! statement {
 macro_rules! execute {
     (in $transaction:expr, $text:expr $(, $argument:expr)* $(,)?) => {
         match &mut $transaction {
-            $crate::database::Transaction::Postgres(on) => $crate::patience::bounded(sqlx::query($text)$(.bind($argument))*.execute(&mut **on)).await.map(|done| done.rows_affected()),
+            $crate::database::Transaction::Postgres(on) => {
+                let mut given_up = on.given_up();
+                let executed = sqlx::query($text)$(.bind($argument))*.execute(&mut **on);
+                let executed = async { given_up.do_until(executed).await.flatten() };
+                $crate::patience::bounded(executed).await.map(|done| done.rows_affected())
+            }
             $crate::database::Transaction::Sqlite(on) => sqlx::query($text)$(.bind($argument))*.execute(&mut **on).await.map(|done| done.rows_affected()),
         }
     };
@@ -264,7 +271,11 @@ macro_rules! fetch_one {
 macro_rules! fetch {
     (in $transaction:expr, $fetch:ident, $row:ty, $text:expr $(, $argument:expr)*) => {
         match &mut $transaction {
-            $crate::database::Transaction::Postgres(on) => $crate::patience::bounded(sqlx::query_as::<sqlx::Postgres, $row>($text)$(.bind($argument))*.$fetch(&mut **on)).await,
+            $crate::database::Transaction::Postgres(on) => {
+                let mut given_up = on.given_up();
+                let fetched = sqlx::query_as::<sqlx::Postgres, $row>($text)$(.bind($argument))*.$fetch(&mut **on);
+                $crate::patience::bounded(async { given_up.do_until(fetched).await.flatten() }).await
+            }
             $crate::database::Transaction::Sqlite(on) => sqlx::query_as::<sqlx::Sqlite, $row>($text)$(.bind($argument))*.$fetch(&mut **on).await,
         }
     };
@@ -292,7 +303,9 @@ macro_rules! execute_rows {
                     $bind
                     $row.end_row();
                 }
-                $crate::patience::bounded($row.execute(&mut **on)).await
+                let mut given_up = on.given_up();
+                let executed = $row.execute(&mut **on);
+                $crate::patience::bounded(async { given_up.do_until(executed).await.flatten() }).await
             }
             $crate::database::Transaction::Sqlite(on) => {
                 let mut $row = $crate::rows::SqliteRows::new($text, $rows.len());
@@ -311,6 +324,30 @@ macro_rules! execute_rows {
             }
         }
     };
+}
+
+/// True when the disk that an error came from is full.
+#[must_use]
+pub fn is_storage_full(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(cause) = error else {
+        return false;
+    };
+    let code = cause.code().unwrap_or_default();
+    let postgres = cause.try_downcast_ref::<sqlx::postgres::PgDatabaseError>();
+    // SQLITE_FULL, of which there is no extended form; disk_full
+    code == if postgres.is_some() { "53100" } else { "13" }
+}
+
+/// True when an error, or what caused it, is that a disk is full.
+#[must_use]
+pub fn is_from_full_storage(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|cause| {
+        let shared = cause.downcast_ref::<std::sync::Arc<sqlx::Error>>();
+        let plain = cause.downcast_ref::<sqlx::Error>();
+        plain
+            .or(shared.map(AsRef::as_ref))
+            .is_some_and(is_storage_full)
+    })
 }
 
 /// True when the database, not the statement, is the trouble: gone, starved, locked, full or read-only.

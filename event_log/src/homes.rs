@@ -14,6 +14,7 @@ use sqlx::{Connection, Executor, PgConnection};
 
 use crate::database::{Database, is_unavailable};
 use crate::patience;
+use crate::pool::Pool;
 
 static LOG_SHARED: Migrator = sqlx::migrate!("../migrations/log/shared");
 static LOG_POSTGRES: Migrator = sqlx::migrate!("../migrations/log/postgres");
@@ -144,7 +145,7 @@ impl Homes {
             Target::Postgres {
                 max_connections, ..
             } => {
-                let pool = PgPoolOptions::new()
+                let options = PgPoolOptions::new()
                     .max_connections(*max_connections)
                     .acquire_timeout(wait)
                     .idle_timeout(Duration::from_mins(5))
@@ -161,8 +162,8 @@ impl Homes {
                             Ok(meta.idle_for < Duration::from_secs(1)
                                 || connection.ping().await.is_ok())
                         })
-                    })
-                    .connect_with(target.postgres_options()?)
+                    });
+                let pool = Pool::connect(options, target.postgres_options()?)
                     .await
                     .map_err(HomesError::Unreachable)?;
                 let database = Database::Postgres(pool);

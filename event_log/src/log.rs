@@ -15,7 +15,7 @@ use crate::append::{
 };
 use crate::command_ids::{Outcome, Remember};
 use crate::content_hash::Content;
-use crate::database::Statement;
+use crate::database::{Database, Statement};
 use crate::homes::{Homes, HomesError};
 use crate::keys::{DataKey, KeyError, Keys, Secret};
 use crate::metadata::Metadata;
@@ -74,6 +74,7 @@ impl LogError {
                 crate::database::is_unavailable(error)
             }
             Self::Load(error) => is_connection_error(error),
+            Self::Append(AppendError::Full(_)) => true,
             _ => false,
         }
     }
@@ -167,7 +168,11 @@ impl EventLog {
     ) -> Result<(Self, AppenderTask), OpenError> {
         let claims = keys.instance("claims", now).await?;
         let commands = keys.instance("command-ids", now).await?;
-        let (appender, task) = Appender::start(homes.target(), bounds).await?;
+        let pool = match &homes.log {
+            Database::Postgres(pool) => Some(pool.clone()),
+            Database::Sqlite(_) => None,
+        };
+        let (appender, task) = Appender::start_beside(homes.target(), pool, bounds).await?;
         let repository = SealedRepository::new(&homes.log, Arc::clone(&keys));
         Ok((
             Self {

@@ -9,6 +9,7 @@ use crate::append::{Append, Verdict, WriteError};
 use crate::database::{Engine, Statement};
 use crate::homes::HomesError;
 use crate::patience;
+use crate::pool::Pool;
 
 static APPEND: Statement = crate::statement!("../sql/append.sql");
 
@@ -19,6 +20,7 @@ const SESSION: &str =
 pub(crate) struct PostgresWriter {
     options: PgConnectOptions,
     connection: Option<PgConnection>,
+    pool: Option<Pool>,
 }
 
 #[derive(FromRow)]
@@ -31,23 +33,35 @@ struct Row {
 }
 
 impl PostgresWriter {
-    pub(crate) async fn open(options: PgConnectOptions) -> Result<Self, HomesError> {
+    pub(crate) async fn open(
+        options: PgConnectOptions,
+        pool: Option<Pool>,
+    ) -> Result<Self, HomesError> {
         let options = options.application_name("soulsense appender");
         let connection = Some(connect(&options).await.map_err(HomesError::Unreachable)?);
         Ok(Self {
             options,
             connection,
+            pool,
         })
     }
 
     pub(crate) async fn write(&mut self, batch: &[&Append]) -> Result<Vec<Verdict>, WriteError> {
+        let Some(pool) = &self.pool else {
+            return self.try_to_write(batch).await;
+        };
+        let mut given_up = pool.current().close_event();
+        given_up.do_until(self.try_to_write(batch)).await?
+    }
+
+    async fn try_to_write(&mut self, batch: &[&Append]) -> Result<Vec<Verdict>, WriteError> {
         // taken out while in use: a connection whose statement was given up is never used again
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => connect(&self.options).await?,
         };
         let outcome = call(&mut connection, batch).await.map_err(WriteError::from);
-        if !matches!(outcome, Err(WriteError::Unavailable(_))) {
+        if matches!(outcome, Ok(_) | Err(WriteError::Data(_))) {
             self.connection = Some(connection);
         }
         outcome
