@@ -141,12 +141,7 @@ impl Node {
             (Purpose::Serve, Target::Sqlite { directory }) => Some(lock(directory)?),
             _ => None,
         };
-        let homes = Homes::open_waiting(&target, config.database_timeout()).await?;
-        pooling::check(&target).await?;
-        match purpose {
-            Purpose::Serve => homes.migrate().await?,
-            Purpose::Tool => homes.check().await?,
-        }
+        let homes = homes(&config, &target, purpose).await?;
         let master = master_key(&config, &homes, purpose).await?;
         let now = clock.now();
         let keys = Arc::new(Keys::new(homes.keys.clone(), &master));
@@ -350,6 +345,17 @@ pub(crate) fn target(config: &Config) -> anyhow::Result<Target> {
             max_connections: config.database_connections,
         },
     })
+}
+
+/// The homes, their schemas as this program knows them.
+async fn homes(config: &Config, target: &Target, purpose: Purpose) -> anyhow::Result<Homes> {
+    let homes = Homes::open_waiting(target, config.database_timeout()).await?;
+    pooling::check(target).await?;
+    match purpose {
+        Purpose::Serve => homes.migrate().await?,
+        Purpose::Tool => homes.check().await?,
+    }
+    Ok(homes)
 }
 
 /// Fails where there are no files yet: who looks after things makes none.

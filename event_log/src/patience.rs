@@ -111,24 +111,3 @@ fn now() -> u64 {
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX - 1)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_statement_without_an_answer_is_given_up() {
-        let outcome = bounded(std::future::pending::<Result<(), _>>()).await;
-        assert!(outcome.is_err_and(|error| crate::database::is_unavailable(&error)));
-        assert_ne!(GIVEN_UP.load(Ordering::SeqCst), 0);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_needs_its_time_gets_it() {
-        let long = async {
-            tokio::time::sleep(STATEMENT * 10).await;
-            Ok::<_, sqlx::Error>(7)
-        };
-        assert!(matches!(unhurried(bounded(long)).await, Ok(7)));
-    }
-}

@@ -149,13 +149,12 @@ async fn restarts_one_by_one_under_load_lose_nothing_and_double_nothing() -> Out
         readers.push(tokio::spawn(read(person, addresses.clone(), stop.clone())));
     }
     for _ in 0..ROUNDS {
-        for place in 0..NODES {
-            let fresh = cluster.serve().await?;
-            let old = std::mem::replace(&mut servers[place], fresh);
+        for (place, server) in servers.iter_mut().enumerate() {
+            let old = std::mem::replace(server, cluster.serve().await?);
             let ended = old.terminate().await?;
             assert!(ended.success(), "a server ended with {ended}");
             tokio::time::sleep(Duration::from_millis(200)).await;
-            addresses.moved(place, &servers[place]);
+            addresses.moved(place, server);
         }
     }
     tokio::time::sleep(Duration::from_millis(500)).await;

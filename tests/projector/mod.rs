@@ -5,6 +5,7 @@ mod leases;
 mod poison;
 mod rebuilding;
 mod upkeep;
+mod versions;
 
 use std::error::Error;
 use std::sync::Arc;
