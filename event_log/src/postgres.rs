@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{ConnectOptions, Executor, FromRow};
+use sqlx::{ConnectOptions, Executor, FromRow, PgPool};
 use uuid::Uuid;
 
 use crate::append::{Append, Verdict, WriteError};
@@ -20,6 +20,8 @@ const SESSION: &str =
 pub(crate) struct PostgresWriter {
     options: PgConnectOptions,
     connection: Option<PgConnection>,
+    /// Beside which pool the connection was made: when that one was given up, so is the connection.
+    beside: Option<PgPool>,
     pool: Option<Pool>,
 }
 
@@ -42,6 +44,7 @@ impl PostgresWriter {
         Ok(Self {
             options,
             connection,
+            beside: pool.as_ref().map(Pool::current),
             pool,
         })
     }
@@ -50,7 +53,12 @@ impl PostgresWriter {
         let Some(pool) = &self.pool else {
             return self.try_to_write(batch).await;
         };
-        let mut given_up = pool.current().close_event();
+        let current = pool.current();
+        if self.beside.as_ref().is_some_and(PgPool::is_closed) {
+            self.connection = None;
+        }
+        let mut given_up = current.close_event();
+        self.beside = Some(current);
         given_up.do_until(self.try_to_write(batch)).await?
     }
 

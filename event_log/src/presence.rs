@@ -25,6 +25,8 @@ const LOOK_FOR_RETURN: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// A database that was not seen for so long is away, unless it is known to be gone before.
 pub const SILENCE: Duration = Duration::from_secs(3);
+/// How much longer a silent connection has after another one has answered.
+const GRACE: Duration = Duration::from_millis(500);
 /// Looks in a row at which nobody listens, or the server ends, that make it gone.
 const REFUSALS: u32 = 2;
 
@@ -67,8 +69,8 @@ impl Presence {
     /// Looks for the first time.
     pub async fn look(&self, homes: &Homes) -> Result<(), HomesError> {
         let mut eye = Eye::of(homes);
-        let position = eye.look().await.map_err(HomesError::Unreachable)?;
-        self.saw(position);
+        let look = eye.look().await.map_err(HomesError::Unreachable)?;
+        self.saw(look.position);
         Ok(())
     }
 
@@ -81,9 +83,13 @@ impl Presence {
         let mut pause = LOOK;
         while tokio::time::timeout(pause, stop.cancelled()).await.is_err() {
             match eye.look().await {
-                Ok(position) => {
+                Ok(Look { position, anew }) => {
+                    if anew && !away {
+                        tracing::warn!("connections to the database have died in silence");
+                        pools(homes).for_each(Pool::give_up);
+                    }
+                    pools(homes).for_each(Pool::renew);
                     if away {
-                        pools(homes).for_each(Pool::renew);
                         let seconds = seen.elapsed().as_secs();
                         tracing::info!(seconds, "the database is back");
                     }
@@ -142,6 +148,12 @@ struct Eye<'a> {
     connection: Option<Open>,
 }
 
+struct Look {
+    position: i64,
+    /// A new connection was answered while one that was open stays silent: others will, too.
+    anew: bool,
+}
+
 enum Open {
     Postgres(PgConnection),
     Sqlite(SqliteConnection),
@@ -155,14 +167,34 @@ impl<'a> Eye<'a> {
         }
     }
 
-    /// The position of the log's head.
-    async fn look(&mut self) -> Result<i64, sqlx::Error> {
+    /// Reads the log's head; when the connection is silent, by another one.
+    async fn look(&mut self) -> Result<Look, sqlx::Error> {
+        // taken out while in use: a connection that did not answer is never used again
+        let Some(mut open) = self.connection.take() else {
+            return self.look_anew().await.map(|position| Look {
+                position,
+                anew: false,
+            });
+        };
+        let mut head = Box::pin(open.head());
+        if let Ok(answer) = tokio::time::timeout(PATIENCE, &mut head).await {
+            drop(head);
+            let position = answer?.position;
+            self.connection = Some(open);
+            return Ok(Look {
+                position,
+                anew: false,
+            });
+        }
+        let position = self.look_anew().await?;
+        // a machine that is merely slow answers on both
+        let anew = tokio::time::timeout(GRACE, head).await.is_err();
+        Ok(Look { position, anew })
+    }
+
+    async fn look_anew(&mut self) -> Result<i64, sqlx::Error> {
         let looked = tokio::time::timeout(PATIENCE, async {
-            // taken out while in use: a connection that did not answer is never used again
-            let mut open = match self.connection.take() {
-                Some(open) => open,
-                None => Open::of(self.target).await?,
-            };
+            let mut open = Open::of(self.target).await?;
             let head = open.head().await?;
             self.connection = Some(open);
             Ok(head.position)

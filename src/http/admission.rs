@@ -3,12 +3,13 @@
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::problem::Problem;
@@ -45,7 +46,7 @@ impl Room {
 /// Lets a request in when there is a place for it, and counts its body as it arrives.
 pub(super) async fn admit(State(room): State<Room>, request: Request, next: Next) -> Response {
     let Ok(_place) = room.places.try_acquire() else {
-        return Problem::busy().into_response();
+        return refuse(request.into_body()).await;
     };
     if request.body().is_end_stream() {
         return next.run(request).await;
@@ -66,6 +67,12 @@ pub(super) async fn admit(State(room): State<Room>, request: Request, next: Next
     response
 }
 
+/// Who still sends hears no answer: what comes is thrown away first. A limit stands around this.
+async fn refuse(mut body: Body) -> Response {
+    while let Some(Ok(_)) = body.frame().await {}
+    Problem::busy().into_response()
+}
+
 /// What one request's body takes up.
 #[derive(Clone, Default)]
 struct Held(Arc<Mutex<Taken>>);
@@ -77,16 +84,22 @@ struct Taken {
 }
 
 impl Held {
+    /// False when there is no room for so much more: then everything is given back.
     fn take(&self, room: &Arc<Semaphore>, bytes: usize) -> bool {
-        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = &mut *guard;
         let wanted = u32::try_from(bytes.div_ceil(PERMIT_BYTES)).unwrap_or(u32::MAX);
-        match (
-            Arc::clone(room).try_acquire_many_owned(wanted),
-            &mut taken.permits,
-        ) {
-            (Err(_), _) => taken.refused = true,
-            (Ok(more), Some(permits)) => permits.merge(more),
-            (Ok(more), none) => *none = Some(more),
+        match Arc::clone(room).try_acquire_many_owned(wanted) {
+            Ok(more) => match &mut taken.permits {
+                Some(permits) => permits.merge(more),
+                none => *none = Some(more),
+            },
+            Err(_) => {
+                *taken = Taken {
+                    permits: None,
+                    refused: true,
+                }
+            }
         }
         !taken.refused
     }
@@ -118,14 +131,18 @@ impl HttpBody for Counted {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, axum::BoxError>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        if let Poll::Ready(Some(Ok(frame))) = &polled
-            && let Some(data) = frame.data_ref()
-            && !self.held.take(&self.room, data.len())
-        {
-            return Poll::Ready(Some(Err(NoRoom.into())));
+        loop {
+            let polled = ready!(Pin::new(&mut self.body).poll_frame(context));
+            let Some(Ok(frame)) = &polled else {
+                let end = self.held.too_much().then(|| Err(NoRoom.into()));
+                return Poll::Ready(polled.map(|frame| frame.map_err(Into::into)).or(end));
+            };
+            let bytes = frame.data_ref().map_or(0, Bytes::len);
+            // whoever is refused is heard out, so that they hear the answer
+            if !self.held.too_much() && self.held.take(&self.room, bytes) {
+                return Poll::Ready(polled.map(|frame| frame.map_err(Into::into)));
+            }
         }
-        polled.map_err(Into::into)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -143,7 +160,6 @@ mod tests {
     use axum::http::{StatusCode, header};
     use axum::middleware::from_fn_with_state;
     use axum::routing::post;
-    use http_body_util::BodyExt;
     use tower::ServiceExt;
 
     use super::*;

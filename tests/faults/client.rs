@@ -13,7 +13,7 @@ use super::percentile;
 /// A client gives up only long after every request must have ended.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Between two tries.
-const PAUSE: Duration = Duration::from_millis(25);
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Where the server is; nowhere while it is down.
 pub type Place = watch::Receiver<Option<String>>;

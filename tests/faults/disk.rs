@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use event_log::database::Engine;
 use serde_json::json;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::sync::watch;
 
 use super::client::{Ask, Caller, Ends, Reply};
@@ -24,50 +24,26 @@ const SIZE: &str = "24m";
 /// Lines of log a second beside one a request: what waits for the disk says so now and then.
 const LINES_A_SECOND: usize = 30;
 
-/// A small disk of a test's own, in a namespace of a process that only waits. It goes with the process.
+/// Set where this program runs in a namespace of its own, in which it may mount.
+const INSIDE: &str = "FAULTS_INSIDE";
+
+/// A small disk of a test's own. It goes with the namespace that it is mounted in.
 struct Disk {
-    _holder: Child,
     path: PathBuf,
 }
 
 impl Disk {
-    /// An empty one. Root mounts it; somebody else needs user namespaces.
-    async fn make() -> Result<Self, Box<dyn Error>> {
-        let mount = format!(
-            "mount -t tmpfs -o size={SIZE} tmpfs /mnt && echo mounted && exec sleep infinity"
-        );
-        let mut complaints = Vec::new();
-        for namespaces in [&["--mount"][..], &["--user", "--map-root-user", "--mount"]] {
-            let mut holder = Command::new("unshare")
-                .args(namespaces)
-                .args(["sh", "-c", &mount])
-                .stdin(Stdio::null())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .kill_on_drop(true)
-                .spawn()?;
-            let path = holder
-                .id()
-                .map(|id| PathBuf::from(format!("/proc/{id}/root/mnt")));
-            let mut line = String::new();
-            if let Some(output) = holder.stdout.take() {
-                let mut output = tokio::io::BufReader::new(output);
-                tokio::io::AsyncBufReadExt::read_line(&mut output, &mut line).await?;
-            }
-            if let (Some(path), "mounted") = (path, line.trim_end()) {
-                return Ok(Self {
-                    _holder: holder,
-                    path,
-                });
-            }
-            let output = holder.wait_with_output().await?;
-            complaints.push(String::from_utf8_lossy(&output.stderr).into_owned());
+    async fn mount(path: &Path) -> Result<Self, Box<dyn Error>> {
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={SIZE}"), "tmpfs"])
+            .arg(path)
+            .output()
+            .await?;
+        if mounted.status.success() {
+            let path = path.to_owned();
+            return Ok(Self { path });
         }
-        Err(format!(
-            "a small disk cannot be made, so what a full one does cannot be tested: run as root, or where \
-             unprivileged user namespaces are allowed: {complaints:?}"
-        )
-        .into())
+        Err(String::from_utf8_lossy(&mounted.stderr).into())
     }
 
     fn filler(&self) -> PathBuf {
@@ -163,10 +139,54 @@ async fn while_full(reader: &mut Reader, disk: &Disk) -> Result<(usize, usize), 
     Ok((reads, refused))
 }
 
+/// Runs this very test again in a namespace where it may mount a disk: root has the right to, somebody else
+/// needs user namespaces. Fails where there is neither.
+async fn inside_a_namespace() -> Outcome {
+    let mut complaints = String::new();
+    for namespaces in [&["--mount"][..], &["--user", "--map-root-user", "--mount"]] {
+        let able = Command::new("unshare")
+            .args(namespaces)
+            .arg("true")
+            .output()
+            .await?;
+        if !able.status.success() {
+            complaints += &String::from_utf8_lossy(&able.stderr);
+            continue;
+        }
+        let status = Command::new("unshare")
+            .args(namespaces)
+            .arg(std::env::current_exe()?)
+            .args([
+                "--exact",
+                "--nocapture",
+                "disk::on_a_full_disk_writes_are_refused_and_reads_go_on",
+            ])
+            .env(INSIDE, "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .status()
+            .await?;
+        return match status.success() {
+            true => Ok(()),
+            false => Err("on a full disk: what the message above says".into()),
+        };
+    }
+    Err(format!(
+        "a small disk cannot be mounted, so what a full one does cannot be tested: run as root, or where \
+         unprivileged user namespaces are allowed: {complaints}"
+    )
+    .into())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_a_full_disk_writes_are_refused_and_reads_go_on() -> Outcome {
     let _alone = alone().await;
-    let disk = Disk::make().await?;
+    if std::env::var_os(INSIDE).is_none() {
+        return inside_a_namespace().await;
+    }
+    let directory = tempfile::tempdir()?;
+    let disk = Disk::mount(directory.path()).await?;
     let data = disk.path.join("data");
     let machine = Machine::on(Engine::Sqlite)
         .await?
@@ -193,6 +213,7 @@ async fn on_a_full_disk_writes_are_refused_and_reads_go_on() -> Outcome {
 
     disk.clear()?;
     let back = back(&server).await?;
+    members.ledger.somebody();
     assert_eq!(server.id()?, process);
     assert!(Path::new(&format!("/proc/{process}")).exists());
     assert_eq!(reader.write().await?.status, 201);

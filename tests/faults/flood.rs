@@ -210,12 +210,12 @@ async fn a_flood_takes_bounded_memory() -> Outcome {
             caller
         })
         .collect();
-    let body: Value = json!({"content": "x".repeat(1_000_000)});
+    let body: Value = json!({"content": "x".repeat(500_000)});
     let posts = all_at_once(&server, &writers, |_| Ask::post("/journal", body.clone())).await?;
     let after_posts = memory(server.id()?)?;
     tell(&format!(
         "a flood of {count} at once: memory {} MiB before, {} MiB after logins ({logins}), {} MiB after posts of \
-         1 MB ({posts})",
+         0.5 MB ({posts})",
         before >> 10,
         after_logins >> 10,
         after_posts >> 10

@@ -56,7 +56,8 @@ pub struct Ledger(Arc<Mutex<Vec<Life>>>);
 pub struct Members {
     lives: JoinSet<Result<(), Failed>>,
     over: Arc<AtomicBool>,
-    ledger: Ledger,
+    /// What they were told.
+    pub ledger: Ledger,
     /// How their requests ended.
     pub ends: Ends,
 }
@@ -196,6 +197,11 @@ impl Ledger {
     fn keep(&self, life: Life) {
         let mut lives = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lives.push(life);
+    }
+
+    /// Somebody else has an account.
+    pub fn somebody(&self) {
+        self.also("somebody".to_owned(), Vec::new());
     }
 
     /// What somebody else was told: an account, and entries as id, words and position.

@@ -67,7 +67,7 @@ pub fn form() -> Form {
             starving: Duration::from_secs(7),
             full: Duration::from_secs(2),
             events: 16_000,
-            flood: 600,
+            flood: 300,
         }
     }
 }

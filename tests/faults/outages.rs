@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use event_log::database::Engine;
 use rand::RngExt;
 use tokio::sync::watch;
-use uuid::Uuid;
 
 use super::client::{Ask, Caller, Ends};
 use super::cluster::Cluster;
@@ -31,18 +30,20 @@ pub async fn machine(url: String) -> Result<Machine, Box<dyn Error>> {
         .setting("SOULSENSE_OPEN_WRITES_PER_MINUTE", "1000000"))
 }
 
-/// How long it takes from now until the server is ready and has written something; fails when it takes too
+/// How long it takes from now until the server is ready and has written an account; fails when it takes too
 /// long.
 pub async fn back(server: &Server) -> Result<Duration, Box<dyn Error>> {
     let began = Instant::now();
     let (_, place) = watch::channel(None);
     let caller = Caller::new(place, Ends::default())?;
     let ready = format!("http://{}/readyz", server.address());
+    let name = format!("back_{}", id().simple().to_string().split_off(20));
+    let ask = Ask::post("/auth/register", registration(&name));
     loop {
-        let name = format!("back_{}", Uuid::simple(id()).to_string().split_off(16));
         let is_ready = reqwest::get(&ready).await?.status().is_success();
-        let ask = Ask::post("/auth/register", registration(&name));
-        if is_ready && caller.once(server.address(), &ask).await?.status == 201 {
+        let written = caller.once(server.address(), &ask).await?.status;
+        // or it was written although that was not known
+        if is_ready && (written == 201 || written == 409) {
             let took = began.elapsed();
             if took > BACK {
                 return Err(format!("the server was back after {took:?} only").into());
@@ -73,6 +74,7 @@ async fn a_database_that_ends_and_begins_again_loses_and_doubles_nothing() -> Ou
         tokio::time::sleep(Duration::from_millis(millis)).await;
         cluster.start().await?;
         backs.push(back(&server).await?);
+        members.ledger.somebody();
     }
     tokio::time::sleep(Duration::from_secs(4)).await;
     let ends = members.ends.clone();
@@ -105,6 +107,7 @@ async fn a_database_that_falls_silent_holds_nobody_up_for_long() -> Outcome {
     assert_eq!(unready.status(), 503);
     hole.open();
     let back = back(&server).await?;
+    members.ledger.somebody();
     let health = asking.judge().await?;
     tokio::time::sleep(Duration::from_secs(5)).await;
     let ends = members.ends.clone();
@@ -116,4 +119,26 @@ async fn a_database_that_falls_silent_holds_nobody_up_for_long() -> Outcome {
         ends.judge()?
     ));
     ledger.compare(&what, machine.config()?).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_die_while_nobody_asks_are_not_used_again() -> Outcome {
+    let _alone = alone().await;
+    let cluster = Cluster::begin().await?;
+    let hole = Hole::before(cluster.server()).await?;
+    let machine = machine(Cluster::url_by(hole.port())).await?;
+    let server = machine.serve().await?;
+    // shorter and longer than it takes to notice
+    for silence in [1, 5] {
+        back(&server).await?;
+        hole.fall_silent();
+        tokio::time::sleep(Duration::from_secs(silence)).await;
+        hole.open();
+        let back = back(&server).await?;
+        tell(&format!(
+            "{silence} s of silence that nobody noticed: back after {back:.1?}"
+        ));
+    }
+    assert_eq!(server.terminate().await?.code(), Some(0));
+    Ok(())
 }
