@@ -40,14 +40,14 @@ impl Turns {
     {
         let begun = Arc::new(AtomicUsize::new(0));
         let used_before = used(server)?;
-        let began = Instant::now();
+        let start = Instant::now();
         let tasks: Vec<_> = (0..callers)
             .map(|_| {
                 let (append, begun) = (append.clone(), begun.clone());
                 tokio::spawn(async move {
                     let mut latencies = Vec::new();
                     while match until {
-                        Until::Time(most) => began.elapsed() < most,
+                        Until::Time(most) => start.elapsed() < most,
                         Until::Appends(most) => begun.fetch_add(1, Ordering::Relaxed) < most,
                     } {
                         let asked = Instant::now();
@@ -63,7 +63,7 @@ impl Turns {
             self.latencies.extend(task.await??);
         }
         let done = count(self.latencies.len() - before);
-        self.rates.push(done / began.elapsed().as_secs_f64());
+        self.rates.push(done / start.elapsed().as_secs_f64());
         self.cpu += used(server)?.saturating_sub(used_before);
         self.latencies.sort_unstable();
         Ok(())
