@@ -55,6 +55,17 @@ impl Database {
         }
     }
 
+    /// A transaction that makes one index on what can be derived again, with memory to sort in.
+    pub async fn begin_index(&self) -> Result<Transaction, sqlx::Error> {
+        match self {
+            Self::Postgres(pool) => pool
+                .begin_with("BEGIN; SET LOCAL synchronous_commit = off; SET LOCAL maintenance_work_mem = '128MB'")
+                .await
+                .map(Transaction::Postgres),
+            Self::Sqlite(_) => self.begin().await,
+        }
+    }
+
     /// Closes the pool and waits for its connections.
     pub async fn close(&self) {
         match self {
@@ -254,58 +265,41 @@ macro_rules! fetch {
     };
 }
 
-/// Writes many rows by one statement that stands `{rows}` where its `VALUES` list goes:
-/// `insert_rows!(in transaction, text, rows, |row, item| { row.push_bind(…); … })`.
+/// Runs a statement over many rows, which stand where its text says `{rows}` (`INSERT INTO t (a) {rows}`,
+/// `DELETE FROM t WHERE a IN ({rows})`, `WITH new (a, b) AS ({rows}) UPDATE t …`), and gives how many it
+/// touched: `execute_rows!(in transaction, text, rows, |row, item| { row.push_bind(…); … })`.
 ///
-/// `rows` must be a slice. It is split so that no statement binds too many values. Each row must bind
-/// as many values as the statement has columns.
+/// `rows` must be a slice or a `Vec`. Each row must bind the same number of values of the same types. On
+/// SQLite it may take several statements.
 #[macro_export]
-macro_rules! insert_rows {
-    (in $transaction:expr, $text:expr, $rows:expr, |$row:ident, $item:pat_param| $bind:block) => {{
-        let (head, tail, most) = $crate::database::around_rows($text);
-        let mut outcome: Result<(), sqlx::Error> = Ok(());
-        for chunk in $rows.chunks(most) {
-            let done = match &mut $transaction {
-                $crate::database::Transaction::Postgres(on) => {
-                    let mut query = sqlx::QueryBuilder::<sqlx::Postgres>::new(head);
-                    query.push_values(chunk, |mut $row, $item| $bind);
-                    query.push(tail);
-                    query
-                        .build()
-                        .persistent(chunk.len() == 1)
-                        .execute(&mut **on)
-                        .await
-                        .map(|_| ())
+macro_rules! execute_rows {
+    (in $transaction:expr, $text:expr, $rows:expr, |$row:ident, $item:pat_param| $bind:block) => {
+        match &mut $transaction {
+            $crate::database::Transaction::Postgres(on) => {
+                let mut $row = $crate::rows::PostgresRows::new($text, $rows.len());
+                for $item in $rows.iter() {
+                    $bind
+                    $row.end_row();
                 }
-                $crate::database::Transaction::Sqlite(on) => {
-                    let mut query = sqlx::QueryBuilder::<sqlx::Sqlite>::new(head);
-                    query.push_values(chunk, |mut $row, $item| $bind);
-                    query.push(tail);
-                    query
-                        .build()
-                        .persistent(chunk.len() == 1)
-                        .execute(&mut **on)
-                        .await
-                        .map(|_| ())
+                $row.execute(&mut **on).await
+            }
+            $crate::database::Transaction::Sqlite(on) => {
+                let mut $row = $crate::rows::SqliteRows::new($text, $rows.len());
+                let mut outcome: Result<u64, sqlx::Error> = Ok(0);
+                for $item in $rows.iter() {
+                    $bind
+                    if $row.end_row() {
+                        let done = $row.execute(&mut **on).await;
+                        outcome = outcome.and_then(|sum| Ok(sum + done?));
+                        if outcome.is_err() {
+                            break;
+                        }
+                    }
                 }
-            };
-            if let Err(error) = done {
-                outcome = Err(error);
-                break;
+                outcome
             }
         }
-        outcome
-    }};
-}
-
-/// A statement's text before and after `{rows}`, and how many rows it may take at once on both engines.
-#[must_use]
-pub fn around_rows(text: &str) -> (&str, &str, usize) {
-    let (head, tail) = text.split_once("{rows}").unwrap_or((text, ""));
-    let columns = head
-        .rsplit_once('(')
-        .map_or(1, |(_, list)| list.split(',').count());
-    (head, tail, (30_000 / columns).clamp(1, 1_000))
+    };
 }
 
 /// True when the database, not the statement, is the trouble: gone, starved, locked, full or read-only.
@@ -363,19 +357,6 @@ mod tests {
             (marker == "exam_results").then(|| "exam_results_g7".into())
         });
         assert_eq!(rendered, "SELECT * FROM exam_results_g7 JOIN head");
-    }
-
-    #[test]
-    fn a_statement_takes_no_more_rows_than_it_can_bind() {
-        let (head, tail, most) =
-            around_rows("INSERT INTO t (a, b, c) {rows} ON CONFLICT DO NOTHING");
-        assert_eq!(
-            (head, tail),
-            ("INSERT INTO t (a, b, c) ", " ON CONFLICT DO NOTHING")
-        );
-        assert_eq!(most, 1_000);
-        let wide = format!("INSERT INTO t ({}) {{rows}}", vec!["c"; 60].join(", "));
-        assert_eq!(around_rows(&wide).2, 500);
     }
 
     proptest! {

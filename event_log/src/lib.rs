@@ -16,6 +16,7 @@ pub mod metadata;
 mod postgres;
 pub mod reader;
 pub mod repository;
+pub mod rows;
 pub mod sealing;
 mod sqlite;
 pub mod subscriptions;

@@ -135,6 +135,7 @@ async fn turn(policy: &dyn Policy, node: &Node, stop: &CancellationToken) -> any
         node.log.keys(),
         &domain::upcasters::all(),
         handled.collect(),
+        |_| true,
     )
     .await?;
     match dispatch(policy, node, lease, facts, stop).await {

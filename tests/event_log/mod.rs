@@ -8,6 +8,7 @@ mod judging;
 mod proxy;
 mod queueing;
 mod racing;
+mod rows;
 mod sealing;
 mod subscribing;
 mod toy;
