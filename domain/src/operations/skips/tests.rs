@@ -85,7 +85,10 @@ fn a_reason_says_something_and_stays_short() -> Outcome {
     assert!(SkipReason::parse(&"ä".repeat(500)).is_ok());
     let long = SkipReason::parse(&"ä".repeat(501)).err();
     assert_eq!(long.map(|fault| fault.code), Some("too_long"));
-    assert_eq!(SkipReason::parse("  ten letters  ")?.as_str(), "ten letters");
+    assert_eq!(
+        SkipReason::parse("  ten letters  ")?.as_str(),
+        "ten letters"
+    );
     Ok(())
 }
 
