@@ -4,10 +4,12 @@
 //! `cargo bench --bench append` measures SQLite in a temporary directory, and Postgres on the server of
 //! `TEST_POSTGRES_URL`, in a database of its own.
 
-#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+#![expect(clippy::print_stderr, reason = "a benchmark says what it left out")]
+
+#[expect(dead_code, reason = "goals are other benchmarks' and `growth`'s")]
+mod report;
 
 use std::error::Error;
-use std::io::Write;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,9 +31,11 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, Connection};
 use uuid::Uuid;
 
+use report::{Report, Row};
+
 type Failure = Box<dyn Error + Send + Sync>;
 
-const CALLERS: [usize; 4] = [1, 16, 64, 256];
+const CALLERS: [usize; 5] = [1, 16, 64, 256, 1024];
 const TURNS: usize = 3;
 const TURN: Duration = Duration::from_secs(2);
 /// What both libraries' own pools open.
@@ -205,74 +209,105 @@ impl Theirs {
     }
 }
 
-/// Commands that came back within one turn, and those that failed.
-async fn turn(side: &Arc<Side>, callers: usize) -> (u64, u64, Duration) {
+/// What came of one turn.
+struct Turn {
+    /// Appends a second.
+    rate: f64,
+    failed: u64,
+    latencies: Vec<Duration>,
+}
+
+async fn turn(side: &Arc<Side>, callers: usize) -> Turn {
     let began = Instant::now();
     let tasks: Vec<_> = (0..callers)
         .map(|_| {
             let side = Arc::clone(side);
             tokio::spawn(async move {
-                let (mut done, mut failed) = (0, 0);
+                let (mut latencies, mut failed) = (Vec::new(), 0);
                 while began.elapsed() < TURN {
+                    let asked = Instant::now();
                     match side.append().await {
-                        Ok(()) => done += 1,
+                        Ok(()) => latencies.push(asked.elapsed()),
                         Err(_) => failed += 1,
                     }
                 }
-                (done, failed)
+                (latencies, failed)
             })
         })
         .collect();
-    let (mut done, mut failed) = (0, 0);
+    let (mut latencies, mut failed) = (Vec::new(), 0);
     for (more, bad) in futures::future::join_all(tasks).await.into_iter().flatten() {
-        done += more;
+        latencies.extend(more);
         failed += bad;
     }
-    (done, failed, began.elapsed())
+    Turn {
+        rate: count(latencies.len()) / began.elapsed().as_secs_f64(),
+        failed,
+        latencies,
+    }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts of a few seconds")]
-async fn compare(engine: &str, library: &str, ours: Ours, theirs: Theirs) -> Result<(), Failure> {
+#[expect(clippy::cast_precision_loss, reason = "counts of a few minutes")]
+fn count(number: usize) -> f64 {
+    number as f64
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
+
+/// Milliseconds that `share` of a hundred calls were answered within.
+fn percentile(sorted: &[Duration], share: usize) -> f64 {
+    let at = (sorted.len() * share / 100).min(sorted.len().saturating_sub(1));
+    sorted.get(at).map_or(0.0, |one| one.as_secs_f64() * 1e3)
+}
+
+async fn compare(
+    report: &mut Report,
+    engine: &str,
+    library: &str,
+    ours: Ours,
+    theirs: Theirs,
+) -> Result<(), Failure> {
+    report.engine(engine, ours.log.homes().server_version().await?);
     let sides = [
         Arc::new(Side::Ours(Box::new(ours))),
         Arc::new(Side::Theirs(theirs)),
     ];
-    println!("\n{engine}: appends a second, full sealed row (ours) against {library}'s plain row");
-    println!(
-        "{:>8} {:>10} {:>10} {:>7}",
-        "callers", "ours", "theirs", "ratio"
-    );
     for callers in CALLERS {
-        let mut rates = [0.0; 2];
-        let mut failures = [0; 2];
-        let mut times = [Duration::ZERO; 2];
-        let mut counts = [0_u64; 2];
+        let mut rates = [Vec::new(), Vec::new()];
+        let mut latencies = [Vec::new(), Vec::new()];
+        let mut failed = [0, 0];
         for _ in 0..TURNS {
             for (at, side) in sides.iter().enumerate() {
-                let (done, failed, took) = turn(side, callers).await;
-                counts[at] += done;
-                failures[at] += failed;
-                times[at] += took;
+                let turn = turn(side, callers).await;
+                rates[at].push(turn.rate);
+                latencies[at].extend(turn.latencies);
+                failed[at] += turn.failed;
             }
         }
-        for at in 0..2 {
-            rates[at] = counts[at] as f64 / times[at].as_secs_f64();
+        if failed != [0, 0] {
+            return Err(format!("appends failed: ours {}, theirs {}", failed[0], failed[1]).into());
         }
-        let [ours, theirs] = rates;
-        let note = match failures {
-            [0, 0] => String::new(),
-            [ours, theirs] => format!("   failed: ours {ours}, theirs {theirs}"),
-        };
-        println!(
-            "{callers:>8} {ours:>10.0} {theirs:>10.0} {:>7.2}{note}",
-            ours / theirs
-        );
-        std::io::stdout().flush()?;
+        for all in &mut latencies {
+            all.sort_unstable();
+        }
+        let [ours, theirs] = rates.map(median);
+        let mut row = Row::new(engine, format!("callers: {callers}"), "appends/s", ours)
+            .against(library, theirs);
+        for (side, latencies) in ["ours", library].into_iter().zip(&latencies) {
+            for share in [50, 99] {
+                let name = format!("{side} p{share}");
+                row = row.with(name, percentile(latencies, share), "ms");
+            }
+        }
+        report.add(row)?;
     }
     Ok(())
 }
 
-async fn sqlite() -> Result<(), Failure> {
+async fn sqlite(report: &mut Report) -> Result<(), Failure> {
     let directory = tempfile::tempdir()?;
     let target = Target::Sqlite {
         directory: directory.path().join("ours"),
@@ -289,17 +324,17 @@ async fn sqlite() -> Result<(), Failure> {
         .await?;
     sqlx::query(PLAIN_TABLE).execute(&pool).await?;
     let theirs = SqliteEventRepository::new(pool).with_tables("plain_events", "snapshots");
-    compare("SQLite", "sqlite-es", ours, Theirs::Sqlite(theirs)).await
+    compare(report, "SQLite", "sqlite-es", ours, Theirs::Sqlite(theirs)).await
 }
 
-async fn postgres(url: &str) -> Result<(), Failure> {
+async fn postgres(report: &mut Report, url: &str) -> Result<(), Failure> {
     let server = PgConnectOptions::from_str(url)?;
     let mut connection = server.connect().await?;
     let name = format!("soulsense_bench_{}", moment().1.simple());
     sqlx::query(&format!("CREATE DATABASE {name} TEMPLATE template0"))
         .execute(&mut connection)
         .await?;
-    let measured = postgres_in(server.clone().database(&name)).await;
+    let measured = postgres_in(report, server.clone().database(&name)).await;
     sqlx::query(&format!("DROP DATABASE {name} WITH (FORCE)"))
         .execute(&mut connection)
         .await?;
@@ -307,9 +342,10 @@ async fn postgres(url: &str) -> Result<(), Failure> {
     measured
 }
 
-async fn postgres_in(options: PgConnectOptions) -> Result<(), Failure> {
+async fn postgres_in(report: &mut Report, options: PgConnectOptions) -> Result<(), Failure> {
     let target = Target::Postgres {
         url: options.to_url_lossy().to_string(),
+        direct_url: None,
         max_connections: CONNECTIONS,
     };
     let ours = Ours::open(&target).await?;
@@ -319,17 +355,23 @@ async fn postgres_in(options: PgConnectOptions) -> Result<(), Failure> {
         .await?;
     sqlx::query(PLAIN_TABLE).execute(&pool).await?;
     let theirs = PostgresEventRepository::new(pool).with_tables("plain_events", "snapshots");
-    compare("Postgres", "postgres-es", ours, Theirs::Postgres(theirs)).await
+    compare(
+        report,
+        "Postgres",
+        "postgres-es",
+        ours,
+        Theirs::Postgres(theirs),
+    )
+    .await
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
-    sqlite().await?;
+    let mut report = Report::new("append");
+    sqlite(&mut report).await?;
     match std::env::var("TEST_POSTGRES_URL") {
-        Ok(url) if !url.is_empty() => postgres(&url).await,
-        _ => {
-            println!("\nPostgres: skipped, TEST_POSTGRES_URL is not set");
-            Ok(())
-        }
+        Ok(url) if !url.is_empty() => postgres(&mut report, &url).await?,
+        _ => eprintln!("TEST_POSTGRES_URL is not set: Postgres is left out"),
     }
+    Ok(report.finish()?)
 }

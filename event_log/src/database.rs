@@ -3,7 +3,11 @@
 use std::borrow::Cow;
 use std::sync::OnceLock;
 
-use sqlx::{PgPool, Postgres, Sqlite, SqlitePool};
+use sqlx::{Sqlite, SqlitePool};
+
+use crate::pool::{self, Pool};
+
+use crate::patience::{self, bounded, unhurried};
 
 /// Which engine a database is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +22,7 @@ pub enum Engine {
 #[derive(Debug, Clone)]
 pub enum Database {
     /// A pool of Postgres connections.
-    Postgres(PgPool),
+    Postgres(Pool),
     /// A pool of connections to one SQLite file.
     Sqlite(SqlitePool),
 }
@@ -36,7 +40,7 @@ impl Database {
     /// A transaction that may write. On SQLite it takes the write lock at once.
     pub async fn begin(&self) -> Result<Transaction, sqlx::Error> {
         match self {
-            Self::Postgres(pool) => pool.begin().await.map(Transaction::Postgres),
+            Self::Postgres(pool) => begin_postgres(pool, "").await,
             Self::Sqlite(pool) => pool
                 .begin_with("BEGIN IMMEDIATE")
                 .await
@@ -47,10 +51,9 @@ impl Database {
     /// A transaction for what can be derived again: it may be lost on power failure, never torn.
     pub async fn begin_derived(&self) -> Result<Transaction, sqlx::Error> {
         match self {
-            Self::Postgres(pool) => pool
-                .begin_with("BEGIN; SET LOCAL synchronous_commit = off; SET LOCAL idle_in_transaction_session_timeout = '5s'")
-                .await
-                .map(Transaction::Postgres),
+            Self::Postgres(pool) => {
+                begin_postgres(pool, "; SET LOCAL synchronous_commit = off").await
+            }
             Self::Sqlite(_) => self.begin().await,
         }
     }
@@ -58,10 +61,10 @@ impl Database {
     /// A transaction that makes one index on what can be derived again, with memory to sort in.
     pub async fn begin_index(&self) -> Result<Transaction, sqlx::Error> {
         match self {
-            Self::Postgres(pool) => pool
-                .begin_with("BEGIN; SET LOCAL synchronous_commit = off; SET LOCAL maintenance_work_mem = '128MB'")
-                .await
-                .map(Transaction::Postgres),
+            Self::Postgres(pool) => {
+                let settings = "; SET LOCAL synchronous_commit = off; SET LOCAL maintenance_work_mem = '128MB'";
+                unhurried(begin_postgres(pool, settings)).await
+            }
             Self::Sqlite(_) => self.begin().await,
         }
     }
@@ -75,11 +78,21 @@ impl Database {
     }
 }
 
+async fn begin_postgres(pool: &Pool, settings: &str) -> Result<Transaction, sqlx::Error> {
+    let limits = if patience::is_unhurried() {
+        patience::NO_LIMITS
+    } else {
+        patience::LIMITS
+    };
+    let begin = pool.begin_with(format!("BEGIN; {limits}{settings}"));
+    bounded(begin).await.map(Transaction::Postgres)
+}
+
 /// A transaction on either engine; rolled back when dropped.
 #[derive(Debug)]
 pub enum Transaction {
     /// On Postgres.
-    Postgres(sqlx::Transaction<'static, Postgres>),
+    Postgres(pool::Transaction),
     /// On SQLite.
     Sqlite(sqlx::Transaction<'static, Sqlite>),
 }
@@ -97,7 +110,7 @@ impl Transaction {
     /// Makes the transaction's work durable.
     pub async fn commit(self) -> Result<(), sqlx::Error> {
         match self {
-            Self::Postgres(transaction) => transaction.commit().await,
+            Self::Postgres(transaction) => bounded(transaction.commit()).await,
             Self::Sqlite(transaction) => transaction.commit().await,
         }
     }
@@ -201,13 +214,18 @@ macro_rules! statement {
 macro_rules! execute {
     (in $transaction:expr, $text:expr $(, $argument:expr)* $(,)?) => {
         match &mut $transaction {
-            $crate::database::Transaction::Postgres(on) => sqlx::query($text)$(.bind($argument))*.execute(&mut **on).await.map(|done| done.rows_affected()),
+            $crate::database::Transaction::Postgres(on) => {
+                let mut given_up = on.given_up();
+                let executed = sqlx::query($text)$(.bind($argument))*.execute(&mut **on);
+                let executed = async { given_up.do_until(executed).await.flatten() };
+                $crate::patience::bounded(executed).await.map(|done| done.rows_affected())
+            }
             $crate::database::Transaction::Sqlite(on) => sqlx::query($text)$(.bind($argument))*.execute(&mut **on).await.map(|done| done.rows_affected()),
         }
     };
     ($database:expr, $text:expr $(, $argument:expr)* $(,)?) => {
         match &$database {
-            $crate::database::Database::Postgres(on) => sqlx::query($text)$(.bind($argument))*.execute(on).await.map(|done| done.rows_affected()),
+            $crate::database::Database::Postgres(on) => $crate::patience::bounded(sqlx::query($text)$(.bind($argument))*.execute(on)).await.map(|done| done.rows_affected()),
             $crate::database::Database::Sqlite(on) => sqlx::query($text)$(.bind($argument))*.execute(on).await.map(|done| done.rows_affected()),
         }
     };
@@ -253,13 +271,17 @@ macro_rules! fetch_one {
 macro_rules! fetch {
     (in $transaction:expr, $fetch:ident, $row:ty, $text:expr $(, $argument:expr)*) => {
         match &mut $transaction {
-            $crate::database::Transaction::Postgres(on) => sqlx::query_as::<sqlx::Postgres, $row>($text)$(.bind($argument))*.$fetch(&mut **on).await,
+            $crate::database::Transaction::Postgres(on) => {
+                let mut given_up = on.given_up();
+                let fetched = sqlx::query_as::<sqlx::Postgres, $row>($text)$(.bind($argument))*.$fetch(&mut **on);
+                $crate::patience::bounded(async { given_up.do_until(fetched).await.flatten() }).await
+            }
             $crate::database::Transaction::Sqlite(on) => sqlx::query_as::<sqlx::Sqlite, $row>($text)$(.bind($argument))*.$fetch(&mut **on).await,
         }
     };
     ($database:expr, $fetch:ident, $row:ty, $text:expr $(, $argument:expr)*) => {
         match &$database {
-            $crate::database::Database::Postgres(on) => sqlx::query_as::<sqlx::Postgres, $row>($text)$(.bind($argument))*.$fetch(on).await,
+            $crate::database::Database::Postgres(on) => $crate::patience::bounded(sqlx::query_as::<sqlx::Postgres, $row>($text)$(.bind($argument))*.$fetch(on)).await,
             $crate::database::Database::Sqlite(on) => sqlx::query_as::<sqlx::Sqlite, $row>($text)$(.bind($argument))*.$fetch(on).await,
         }
     };
@@ -281,7 +303,9 @@ macro_rules! execute_rows {
                     $bind
                     $row.end_row();
                 }
-                $row.execute(&mut **on).await
+                let mut given_up = on.given_up();
+                let executed = $row.execute(&mut **on);
+                $crate::patience::bounded(async { given_up.do_until(executed).await.flatten() }).await
             }
             $crate::database::Transaction::Sqlite(on) => {
                 let mut $row = $crate::rows::SqliteRows::new($text, $rows.len());
@@ -300,6 +324,30 @@ macro_rules! execute_rows {
             }
         }
     };
+}
+
+/// True when the disk that an error came from is full.
+#[must_use]
+pub fn is_storage_full(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(cause) = error else {
+        return false;
+    };
+    let code = cause.code().unwrap_or_default();
+    let postgres = cause.try_downcast_ref::<sqlx::postgres::PgDatabaseError>();
+    // SQLITE_FULL, of which there is no extended form; disk_full
+    code == if postgres.is_some() { "53100" } else { "13" }
+}
+
+/// True when an error, or what caused it, is that a disk is full.
+#[must_use]
+pub fn is_from_full_storage(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|cause| {
+        let shared = cause.downcast_ref::<std::sync::Arc<sqlx::Error>>();
+        let plain = cause.downcast_ref::<sqlx::Error>();
+        plain
+            .or(shared.map(AsRef::as_ref))
+            .is_some_and(is_storage_full)
+    })
 }
 
 /// True when the database, not the statement, is the trouble: gone, starved, locked, full or read-only.

@@ -9,8 +9,9 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::content_hash::Content;
-use crate::database::{Database, Statement};
+use crate::database::{Database, Engine, Statement};
 use crate::keys::{DataKey, KeyError, Keys};
+use crate::patience::unhurried;
 use crate::sealing::{self, Place, SealingError};
 use crate::{fetch_all, fetch_one, fetch_optional, statement};
 
@@ -238,7 +239,15 @@ impl Reader {
 
     /// How much there is of every kind of event. Reads the whole log.
     pub async fn counts(&self) -> Result<Vec<Count>, sqlx::Error> {
-        fetch_all!(self.database, Count, COUNTS.on(self.database.engine()))
+        let text = COUNTS.on(self.database.engine());
+        if self.database.engine() == Engine::Sqlite {
+            return fetch_all!(self.database, Count, text);
+        }
+        unhurried(async {
+            let mut transaction = self.database.begin().await?;
+            fetch_all!(in transaction, Count, text)
+        })
+        .await
     }
 
     /// Id of the event at a position.

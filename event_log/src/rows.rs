@@ -12,6 +12,7 @@ use sqlx::{Arguments, Executor, FromRow, PgConnection, Postgres, Sqlite, Type};
 use uuid::Uuid;
 
 use crate::database::Database;
+use crate::patience::bounded;
 
 /// From this many rows on: `COPY` on Postgres, and the length of the prepared list on SQLite.
 const MANY: usize = 64;
@@ -318,7 +319,7 @@ where
         _ if ids.is_empty() => {}
         Database::Postgres(on) => {
             let text = format!("{head}SELECT * FROM unnest($1){tail}");
-            found = sqlx::query_as(&text).bind(ids).fetch_all(on).await?;
+            found = bounded(sqlx::query_as(&text).bind(ids).fetch_all(on)).await?;
         }
         Database::Sqlite(on) => {
             for piece in ids.chunks(MANY) {

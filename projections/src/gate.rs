@@ -39,9 +39,10 @@ impl Gate {
     /// the way of a live read model on SQLite.
     pub(crate) async fn enter(&self, rebuild: bool) -> Turn {
         // the semaphores are never closed
-        let rebuild = match rebuild {
-            true => Arc::clone(&self.rebuilds).acquire_owned().await.ok(),
-            false => None,
+        let rebuild = if rebuild {
+            Arc::clone(&self.rebuilds).acquire_owned().await.ok()
+        } else {
+            None
         };
         Turn {
             _rebuild: rebuild,

@@ -10,7 +10,7 @@ mod building;
 mod folding;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -82,6 +82,7 @@ pub struct Projector {
     generations: Generations,
     progress: Arc<Progress>,
     models: Arc<ReadModels>,
+    seen: Arc<RwLock<Vec<Generation>>>,
     gate: Gate,
 }
 
@@ -166,6 +167,7 @@ impl Projector {
             generations: Generations::new(parts.read.clone()),
             gate: Gate::new(parts.read.engine()),
             progress: Arc::default(),
+            seen: Arc::default(),
             models: Arc::new(ReadModels::new(parts.read.clone(), Arc::clone(&parts.keys))),
             parts,
         }
@@ -179,6 +181,13 @@ impl Projector {
     /// What queries read.
     pub fn models(&self) -> &Arc<ReadModels> {
         &self.models
+    }
+
+    /// The generations that it runs as it saw them last: asks no database, and may be some time old when the
+    /// database is away.
+    pub fn seen(&self) -> Vec<Generation> {
+        let seen = self.seen.read().unwrap_or_else(PoisonError::into_inner);
+        seen.clone()
     }
 
     /// The generations' rows.
@@ -284,6 +293,8 @@ impl Projector {
             }
         }
         self.models.set_live(&live);
+        let running = rows.iter().filter(|row| self.runs(row)).cloned().collect();
+        *self.seen.write().unwrap_or_else(PoisonError::into_inner) = running;
     }
 
     async fn follow(

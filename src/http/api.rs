@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use event_log::presence::{SILENCE, Sight};
 use projections::generations::Generation;
 use serde_json::json;
 use utoipa_axum::router::OpenApiRouter;
@@ -37,7 +38,8 @@ pub fn application(node: &Arc<Node>) -> Result<(axum::Router, Arc<Readiness>), s
     Ok((super::router(routes(), Arc::clone(node), frame)?, readiness))
 }
 
-/// The log answers.
+/// The log's database is there. Asks nobody: what a watcher saw last is told, so that the answer comes at
+/// once whatever the database does.
 struct DatabaseCheck(Arc<Node>);
 
 #[async_trait]
@@ -47,14 +49,21 @@ impl HealthCheck for DatabaseCheck {
     }
 
     async fn check(&self) -> Health {
-        match self.0.log.reader().head().await {
-            Ok(head) => Health::Well(json!({ "position": head.position })),
-            Err(_) => Health::Failed("the event log does not answer".to_owned()),
+        match self.0.presence.now() {
+            Sight::Seen { position, at } if at.elapsed() < SILENCE => {
+                let milliseconds = u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX);
+                Health::Well(json!({ "position": position, "seen_ms_ago": milliseconds }))
+            }
+            Sight::Seen { at: since, .. } | Sight::Away { since } => Health::Failed(format!(
+                "the event log has not answered for {} s",
+                since.elapsed().as_secs()
+            )),
+            Sight::Unseen => Health::Failed("the event log was not seen yet".to_owned()),
         }
     }
 }
 
-/// Every projection is live and running.
+/// Every projection is live and running. Asks nobody either: it tells what this node saw last.
 struct ProjectionsCheck(Arc<Node>);
 
 #[async_trait]
@@ -74,10 +83,7 @@ impl HealthCheck for ProjectionsCheck {
             });
             return Health::Well(serde_json::Map::from_iter(states).into());
         }
-        let Ok(rows) = projector.generations().list().await else {
-            return Health::Failed("the read models do not answer".to_owned());
-        };
-        let rows: Vec<_> = rows.iter().filter(|row| projector.runs(row)).collect();
+        let rows = projector.seen();
         if is_live {
             let states = rows
                 .iter()

@@ -6,7 +6,7 @@ mod homes;
 mod immutability;
 mod judging;
 mod proxy;
-mod queueing;
+pub mod queueing;
 mod racing;
 mod rows;
 mod sealing;

@@ -6,6 +6,7 @@ mod poison;
 mod reading;
 mod rebuilding;
 mod upkeep;
+mod versions;
 
 use std::error::Error;
 use std::sync::Arc;

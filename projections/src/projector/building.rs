@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use event_log::database::is_unavailable;
+use event_log::patience::unhurried;
 use event_log::reader::Head;
 use futures::StreamExt;
 use futures::future::{join_all, try_join_all};
@@ -42,7 +43,9 @@ impl Projector {
             .map(|mine| {
                 let (projector, page) = (self.clone(), Arc::clone(&page));
                 let runtime = Handle::current();
-                spawn_blocking(move || runtime.block_on(projector.settle(mine, &page, true)))
+                spawn_blocking(move || {
+                    runtime.block_on(unhurried(projector.settle(mine, &page, true)))
+                })
             })
             .buffer_unordered(THREADS);
         let mut settled = Vec::new();
