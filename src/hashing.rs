@@ -1,9 +1,12 @@
 //! Password hashing: argon2id, off the runtime, on few threads, before a short queue that sheds.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use argon2::password_hash::{self, generate_salt};
+use argon2::{
+    Algorithm, Argon2, Block, CustomizedPasswordHasher, Params, PasswordVerifier, Version,
+};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
@@ -71,10 +74,68 @@ pub enum Verdict {
     Differs,
 }
 
-/// Hashes and verifies passwords. Clones share threads and queue.
+/// Argon2 in memory that is used again: as much as was ever needed at the same time, and no more. Left to
+/// the allocator, many threads' arenas each keep the memory of a hash.
+#[derive(Clone)]
+struct Frugal {
+    argon2: Argon2<'static>,
+    idle: Arc<Mutex<Vec<Vec<Block>>>>,
+}
+
+impl Frugal {
+    fn hash(&self, password: &[u8]) -> password_hash::Result<String> {
+        let params = self.argon2.params().clone();
+        let salt = generate_salt();
+        let hash = self.hash_password_customized(password, &salt, None, None, params)?;
+        Ok(hash.to_string())
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Vec<Block>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl CustomizedPasswordHasher<PasswordHash> for Frugal {
+    type Params = Params;
+
+    fn hash_password_customized(
+        &self,
+        password: &[u8],
+        salt: &[u8],
+        algorithm: Option<&str>,
+        version: Option<u32>,
+        params: Params,
+    ) -> password_hash::Result<PasswordHash> {
+        let algorithm = algorithm.map_or(Ok(Algorithm::Argon2id), Algorithm::try_from)?;
+        let version = version.map_or(Ok(Version::V0x13), Version::try_from)?;
+        let argon2 = Argon2::new(algorithm, version, params);
+        let params = argon2.params();
+        let mut output = [0; Output::MAX_LENGTH];
+        let length = params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN);
+        let output = output
+            .get_mut(..length)
+            .ok_or(password_hash::Error::OutputSize)?;
+        let mut memory = self.idle().pop().unwrap_or_default();
+        if memory.len() < params.block_count() {
+            memory.resize(params.block_count(), Block::default());
+        }
+        let hashed = argon2.hash_password_into_with_memory(password, salt, output, &mut memory);
+        self.idle().push(memory);
+        hashed?;
+        Ok(PasswordHash {
+            algorithm: algorithm.ident(),
+            version: Some(version.into()),
+            params: ParamsString::try_from(params)?,
+            salt: Some(Salt::new(salt)?),
+            hash: Some(Output::new(output)?),
+        })
+    }
+}
+
+/// Hashes and verifies passwords. Clones share threads, queue and memory.
 #[derive(Clone)]
 pub struct Hasher {
-    argon2: Argon2<'static>,
+    argon2: Frugal,
     /// A hash that no password has, for accounts that do not exist.
     nobody: Arc<str>,
     admitted: Arc<Semaphore>,
@@ -84,7 +145,7 @@ pub struct Hasher {
 impl std::fmt::Debug for Hasher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Hasher")
-            .field("argon2", self.argon2.params())
+            .field("argon2", self.argon2.argon2.params())
             .finish_non_exhaustive()
     }
 }
@@ -98,10 +159,13 @@ impl Hasher {
             settings.parallelism,
             None,
         )?;
-        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let argon2 = Frugal {
+            argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, params),
+            idle: Arc::default(),
+        };
         let mut password = Zeroizing::new([0; 32]);
         rand::fill(password.as_mut_slice());
-        let nobody = argon2.hash_password(password.as_slice())?.to_string();
+        let nobody = argon2.hash(password.as_slice())?;
         let threads = settings.threads.max(1);
         Ok(Self {
             argon2,
@@ -114,7 +178,7 @@ impl Hasher {
     /// The PHC string of `password` under a fresh salt.
     pub async fn hash(&self, password: Zeroizing<String>) -> Result<String, HashingError> {
         let argon2 = self.argon2.clone();
-        self.run(move || Ok(argon2.hash_password(password.as_bytes())?.to_string()))
+        self.run(move || Ok(argon2.hash(password.as_bytes())?))
             .await
     }
 
@@ -129,7 +193,7 @@ impl Hasher {
             let hash = PasswordHash::new(&phc)?;
             match argon2.verify_password(password.as_bytes(), &hash) {
                 Ok(()) => Ok(Verdict::Matches {
-                    needs_rehash: is_weaker(&hash, argon2.params())?,
+                    needs_rehash: is_weaker(&hash, argon2.argon2.params())?,
                 }),
                 Err(argon2::password_hash::Error::PasswordInvalid) => Ok(Verdict::Differs),
                 Err(error) => Err(error.into()),
@@ -152,6 +216,14 @@ impl Hasher {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, HashingError> {
         self.run(move || Ok(work())).await
+    }
+
+    /// Fails when one more would be shed, for whoever has other work to do first.
+    pub fn room(&self) -> Result<(), HashingError> {
+        match self.admitted.available_permits() {
+            0 => Err(HashingError::Busy),
+            _ => Ok(()),
+        }
     }
 
     async fn run<T: Send + 'static>(
@@ -250,6 +322,14 @@ mod tests {
         );
         assert!(first.is_ok() && second.is_ok());
         assert!(matches!(third, Err(HashingError::Busy)));
+        hasher.room()?;
+        let mut under_way = std::pin::pin!(futures::future::join(
+            hasher.hash(password("a")),
+            hasher.hash(password("b"))
+        ));
+        assert!(futures::poll!(&mut under_way).is_pending());
+        assert!(matches!(hasher.room(), Err(HashingError::Busy)));
+        under_way.await;
         assert!(hasher.hash(password("d")).await.is_ok());
         Ok(())
     }

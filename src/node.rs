@@ -16,11 +16,13 @@ use domain::gamification::progress::Progress;
 use domain::identity::account::Account;
 use domain::identity::session::Session;
 use domain::journal::entry::Entry;
+use domain::operations::skips::Skips;
 use event_log::append::{AppenderTask, Bounds};
 use event_log::homes::{Homes, Target};
 use event_log::keys::{Keys, Secret};
+use event_log::presence::Presence;
 use event_log::subscriptions::Subscriptions;
-use event_log::{EventLog, RecordedEvent};
+use event_log::{EventLog, RecordedEvent, pooling, wakeups};
 use projections::projector::{Parts, Projector};
 use projections::tables::Pinned;
 use tokio_util::sync::CancellationToken;
@@ -68,6 +70,8 @@ pub struct Node {
     pub id: Uuid,
     /// The databases.
     pub homes: Homes,
+    /// Whether they are there.
+    pub presence: Presence,
     /// The log.
     pub log: Arc<EventLog>,
     /// Runs and waits for projections.
@@ -84,6 +88,8 @@ pub struct Node {
     pub entries: Commands<Entry>,
     /// Experience points and streaks.
     pub progress: Commands<Progress>,
+    /// What projections leave out.
+    pub skips: Commands<Skips>,
     /// Hashes passwords.
     pub hasher: Hasher,
     /// Signs and checks access tokens.
@@ -138,11 +144,7 @@ impl Node {
             (Purpose::Serve, Target::Sqlite { directory }) => Some(lock(directory)?),
             _ => None,
         };
-        let homes = Homes::open_waiting(&target, config.database_timeout()).await?;
-        match purpose {
-            Purpose::Serve => homes.migrate().await?,
-            Purpose::Tool => homes.check().await?,
-        }
+        let homes = homes(&config, &target, purpose).await?;
         let master = master_key(&config, &homes, purpose).await?;
         let now = clock.now();
         let keys = Arc::new(Keys::new(homes.keys.clone(), &master));
@@ -200,6 +202,7 @@ impl Node {
             exams: Commands::new(&bus, projections::exams::READ),
             entries: Commands::new(&bus, projections::journal::READ),
             progress: Commands::new(&bus, projections::gamification::READ),
+            skips: Commands::new(&bus, projections::audit::READ),
             revocations: Revocations::new(log.reader(), config.access_token_lifetime()),
             subscriptions: Subscriptions::new(homes.log.clone(), id),
             ladder: Ladder::new(homes.state.clone(), state_key),
@@ -211,6 +214,7 @@ impl Node {
             ids,
             id,
             homes,
+            presence: Presence::default(),
             log,
             projector,
             hasher,
@@ -240,7 +244,15 @@ impl Node {
 
     /// Starts what a server does beside answering: projections, policies, jobs, revocation.
     pub async fn start(self: &Arc<Self>) -> anyhow::Result<()> {
+        self.presence.look(&self.homes).await?;
+        let node = Arc::clone(self);
+        self.projecting
+            .spawn(async move { node.presence.watch(&node.homes, &node.stop).await });
         self.start_projections().await?;
+        let node = Arc::clone(self);
+        self.projecting.spawn(async move {
+            wakeups::run(node.homes.target(), node.log.appender(), &node.stop).await;
+        });
         self.revocations
             .catch_up(self.clock.now())
             .await
@@ -327,13 +339,27 @@ impl Node {
 
 /// Where the configuration says the homes are.
 pub(crate) fn target(config: &Config) -> anyhow::Result<Target> {
-    Ok(match config.database()? {
+    let database = config.database()?;
+    let direct_url = config.direct_url(&database)?;
+    Ok(match database {
         DatabaseTarget::Sqlite { directory } => Target::Sqlite { directory },
         DatabaseTarget::Postgres { url } => Target::Postgres {
             url: url.expose().to_owned(),
+            direct_url: direct_url.map(|url| url.expose().to_owned()),
             max_connections: config.database_connections,
         },
     })
+}
+
+/// The homes, their schemas as this program knows them.
+async fn homes(config: &Config, target: &Target, purpose: Purpose) -> anyhow::Result<Homes> {
+    let homes = Homes::open_waiting(target, config.database_timeout()).await?;
+    pooling::check(target).await?;
+    match purpose {
+        Purpose::Serve => homes.migrate().await?,
+        Purpose::Tool => homes.check().await?,
+    }
+    Ok(homes)
 }
 
 /// Fails where there are no files yet: who looks after things makes none.

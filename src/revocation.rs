@@ -23,6 +23,8 @@ use crate::tokens::AccessClaims;
 const POLL: Duration = Duration::from_millis(250);
 /// Without a look for so long, nobody can be let in.
 const BLIND: Duration = Duration::from_secs(5);
+/// A look that takes longer is given up, so that one silent connection does not make this node blind.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// Events of a look.
 const PAGE: i64 = 1_000;
 
@@ -110,7 +112,9 @@ impl Revocations {
         noticed: impl Fn(&RecordedEvent) + Send,
     ) {
         while tokio::time::timeout(POLL, stop.cancelled()).await.is_err() {
-            if let Err(error) = self.look(clock.now(), &noticed).await {
+            let look = tokio::time::timeout(PATIENCE, self.look(clock.now(), &noticed));
+            let looked = look.await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+            if let Err(error) = looked {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "revocations cannot be read"
@@ -129,6 +133,8 @@ impl Revocations {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .position;
+        // what is committed later is not seen by this look
+        let began = Instant::now();
         let head = self.reader.head().await?.position;
         while after < head {
             let page = self.reader.page(after, head, PAGE).await?;
@@ -147,7 +153,7 @@ impl Revocations {
         let over = now - self.lifetime - TimeDelta::minutes(1);
         seen.accounts.retain(|_, (_, at)| *at > over);
         seen.sessions.retain(|_, at| *at > over);
-        seen.looked = Some(Instant::now());
+        seen.looked = Some(began);
         Ok(())
     }
 }

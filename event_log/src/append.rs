@@ -15,8 +15,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::database::is_unavailable;
+use crate::batches::{Batches, Counters};
+use crate::database::{is_storage_full, is_unavailable};
 use crate::homes::{HomesError, Target};
+use crate::pool::Pool;
 use crate::postgres::PostgresWriter;
 use crate::sqlite::SqliteWriter;
 
@@ -179,6 +181,9 @@ pub enum AppendError {
     /// The database refuses this command's data; nothing of it was written.
     #[error("the event log refuses the data")]
     Refused(#[source] Arc<sqlx::Error>),
+    /// The disk is full; nothing was written.
+    #[error("the event log has no room left")]
+    Full(#[source] Arc<sqlx::Error>),
 }
 
 /// Bounds of the appender.
@@ -227,6 +232,7 @@ pub struct Appender {
     budget: Arc<Semaphore>,
     permits: usize,
     head: watch::Sender<i64>,
+    batches: Arc<Counters>,
     closing: CancellationToken,
 }
 
@@ -250,9 +256,19 @@ impl Appender {
         target: &Target,
         bounds: Bounds,
     ) -> Result<(Self, AppenderTask), HomesError> {
+        Self::start_beside(target, None, bounds).await
+    }
+
+    /// The same beside a pool: when it is given up, a statement under way is tried again on a new
+    /// connection.
+    pub async fn start_beside(
+        target: &Target,
+        pool: Option<Pool>,
+        bounds: Bounds,
+    ) -> Result<(Self, AppenderTask), HomesError> {
         let writer = match target {
             Target::Postgres { .. } => Writer::Postgres(Box::new(
-                PostgresWriter::open(target.postgres_options()?).await?,
+                PostgresWriter::open(target.direct_options()?, pool).await?,
             )),
             Target::Sqlite { .. } => Writer::Sqlite(Box::new(SqliteWriter::open(target).await?)),
         };
@@ -263,14 +279,24 @@ impl Appender {
             .clamp(1, Semaphore::MAX_PERMITS);
         let budget = Arc::new(Semaphore::new(permits));
         let (head, _) = watch::channel(0);
+        let batches = Arc::new(Counters::new(bounds.batch));
         let closing = CancellationToken::new();
-        let task = tokio::spawn(run(jobs, writer, bounds, head.clone(), closing.clone()));
+        let task = Task {
+            jobs,
+            writer,
+            bounds,
+            head: head.clone(),
+            batches: Arc::clone(&batches),
+            closing: closing.clone(),
+        };
+        let task = tokio::spawn(task.run());
         Ok((
             Self {
                 queue,
                 budget,
                 permits,
                 head,
+                batches,
                 closing,
             },
             AppenderTask(task),
@@ -306,10 +332,22 @@ impl Appender {
         self.closing.cancel();
     }
 
-    /// Positions this process has committed; wakes readers.
+    /// The newest position this process has committed; changes also when another node has committed something
+    /// ([`Appender::wake`]), and so wakes readers.
     #[must_use]
     pub fn committed(&self) -> watch::Receiver<i64> {
         self.head.subscribe()
+    }
+
+    /// Sizes of the batches that this process has written.
+    #[must_use]
+    pub fn batches(&self) -> Batches {
+        self.batches.read()
+    }
+
+    /// Wakes readers of this process though it has committed nothing: another node has.
+    pub fn wake(&self) {
+        self.head.send_modify(|_| ());
     }
 
     /// Commands waiting now.
@@ -324,13 +362,17 @@ impl Appender {
 pub(crate) enum WriteError {
     /// The connection broke or the database is busy or gone: the batch may or may not be committed.
     Unavailable(sqlx::Error),
+    /// The disk is full; nothing is committed.
+    Full(sqlx::Error),
     /// The database refuses some of the data; nothing is committed.
     Data(sqlx::Error),
 }
 
 impl From<sqlx::Error> for WriteError {
     fn from(error: sqlx::Error) -> Self {
-        if is_unavailable(&error) {
+        if is_storage_full(&error) {
+            Self::Full(error)
+        } else if is_unavailable(&error) {
             Self::Unavailable(error)
         } else {
             Self::Data(error)
@@ -357,37 +399,43 @@ impl Writer {
     }
 }
 
-async fn run(
-    mut jobs: mpsc::Receiver<Job>,
-    mut writer: Writer,
+struct Task {
+    jobs: mpsc::Receiver<Job>,
+    writer: Writer,
     bounds: Bounds,
     head: watch::Sender<i64>,
+    batches: Arc<Counters>,
     closing: CancellationToken,
-) {
-    let mut waiting: VecDeque<Job> = VecDeque::new();
-    let mut arrived = Vec::with_capacity(bounds.batch);
-    loop {
-        gather(&jobs).await;
-        if waiting.is_empty() {
-            let received = tokio::select! {
-                received = jobs.recv_many(&mut arrived, bounds.batch) => received,
-                () = closing.cancelled(), if !jobs.is_closed() => {
-                    jobs.close();
-                    continue;
+}
+
+impl Task {
+    async fn run(mut self) {
+        let mut waiting: VecDeque<Job> = VecDeque::new();
+        let mut arrived = Vec::with_capacity(self.bounds.batch);
+        loop {
+            gather(&self.jobs).await;
+            if waiting.is_empty() {
+                let received = tokio::select! {
+                    received = self.jobs.recv_many(&mut arrived, self.bounds.batch) => received,
+                    () = self.closing.cancelled(), if !self.jobs.is_closed() => {
+                        self.jobs.close();
+                        continue;
+                    }
+                };
+                if received == 0 {
+                    return;
                 }
-            };
-            if received == 0 {
-                return;
+            } else {
+                while arrived.len() + waiting.len() < self.bounds.batch {
+                    let Ok(job) = self.jobs.try_recv() else { break };
+                    arrived.push(job);
+                }
             }
-        } else {
-            while arrived.len() + waiting.len() < bounds.batch {
-                let Ok(job) = jobs.try_recv() else { break };
-                arrived.push(job);
-            }
+            waiting.extend(arrived.drain(..));
+            let batch = take_batch(&mut waiting, self.bounds.batch);
+            self.batches.add(batch.len());
+            write_batch(&mut self.writer, batch, self.bounds.patience, &self.head).await;
         }
-        waiting.extend(arrived.drain(..));
-        let batch = take_batch(&mut waiting, bounds.batch);
-        write_batch(&mut writer, batch, bounds.patience, &head).await;
     }
 }
 
@@ -491,6 +539,12 @@ async fn write_batch(
                     let _gone = job.reply.send(Err(AppendError::Unknown));
                 }
             }
+            Err(WriteError::Full(error)) => {
+                let error = Arc::new(error);
+                for job in part {
+                    let _gone = job.reply.send(Err(AppendError::Full(Arc::clone(&error))));
+                }
+            }
             Err(WriteError::Data(error)) if part.len() == 1 => {
                 tracing::error!(error = %data_error(&error), "the event log refuses a command's data");
                 let error = Arc::new(error);
@@ -527,16 +581,20 @@ async fn write_until(
 ) -> Result<Vec<Verdict>, WriteError> {
     let appends: Vec<&Append> = part.iter().map(|job| &job.append).collect();
     let mut pause = Duration::from_millis(5);
+    let mut told = false;
     loop {
         let tried = tokio::time::timeout_at(deadline, writer.write(&appends))
             .await
             .unwrap_or_else(|_| Err(WriteError::Unavailable(sqlx::Error::PoolTimedOut)));
         match tried {
             Err(WriteError::Unavailable(error)) if Instant::now() + pause < deadline => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "the event log does not answer; trying again"
-                );
+                if !told {
+                    told = true;
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the event log does not answer; trying again"
+                    );
+                }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(Duration::from_millis(500));
             }

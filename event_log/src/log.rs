@@ -15,10 +15,11 @@ use crate::append::{
 };
 use crate::command_ids::{Outcome, Remember};
 use crate::content_hash::Content;
-use crate::database::Statement;
+use crate::database::{Database, Statement};
 use crate::homes::{Homes, HomesError};
 use crate::keys::{DataKey, KeyError, Keys, Secret};
 use crate::metadata::Metadata;
+use crate::patience::unhurried;
 use crate::reader::Reader;
 use crate::repository::SealedRepository;
 use crate::sealing::{self, Place, SealingError};
@@ -73,6 +74,7 @@ impl LogError {
                 crate::database::is_unavailable(error)
             }
             Self::Load(error) => is_connection_error(error),
+            Self::Append(AppendError::Full(_)) => true,
             _ => false,
         }
     }
@@ -166,7 +168,11 @@ impl EventLog {
     ) -> Result<(Self, AppenderTask), OpenError> {
         let claims = keys.instance("claims", now).await?;
         let commands = keys.instance("command-ids", now).await?;
-        let (appender, task) = Appender::start(homes.target(), bounds).await?;
+        let pool = match &homes.log {
+            Database::Postgres(pool) => Some(pool.clone()),
+            Database::Sqlite(_) => None,
+        };
+        let (appender, task) = Appender::start_beside(homes.target(), pool, bounds).await?;
         let repository = SealedRepository::new(&homes.log, Arc::clone(&keys));
         Ok((
             Self {
@@ -406,11 +412,14 @@ impl EventLog {
 
     /// Forgets command ids whose time is over; gives how many.
     pub async fn forget_commands(&self, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
-        execute!(
-            self.homes.log,
-            FORGET_COMMANDS.on(self.homes.log.engine()),
-            now
-        )
+        unhurried(async {
+            let mut transaction = self.homes.log.begin().await?;
+            let forget = FORGET_COMMANDS.on(transaction.engine());
+            let forgotten = execute!(in transaction, forget, now)?;
+            transaction.commit().await?;
+            Ok(forgotten)
+        })
+        .await
     }
 }
 

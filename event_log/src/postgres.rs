@@ -2,12 +2,14 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{ConnectOptions, Executor, FromRow};
+use sqlx::{ConnectOptions, Executor, FromRow, PgPool};
 use uuid::Uuid;
 
 use crate::append::{Append, Verdict, WriteError};
 use crate::database::{Engine, Statement};
 use crate::homes::HomesError;
+use crate::patience;
+use crate::pool::Pool;
 
 static APPEND: Statement = crate::statement!("../sql/append.sql");
 
@@ -18,6 +20,9 @@ const SESSION: &str =
 pub(crate) struct PostgresWriter {
     options: PgConnectOptions,
     connection: Option<PgConnection>,
+    /// Beside which pool the connection was made: when that one was given up, so is the connection.
+    beside: Option<PgPool>,
+    pool: Option<Pool>,
 }
 
 #[derive(FromRow)]
@@ -30,23 +35,41 @@ struct Row {
 }
 
 impl PostgresWriter {
-    pub(crate) async fn open(options: PgConnectOptions) -> Result<Self, HomesError> {
+    pub(crate) async fn open(
+        options: PgConnectOptions,
+        pool: Option<Pool>,
+    ) -> Result<Self, HomesError> {
         let options = options.application_name("soulsense appender");
         let connection = Some(connect(&options).await.map_err(HomesError::Unreachable)?);
         Ok(Self {
             options,
             connection,
+            beside: pool.as_ref().map(Pool::current),
+            pool,
         })
     }
 
     pub(crate) async fn write(&mut self, batch: &[&Append]) -> Result<Vec<Verdict>, WriteError> {
+        let Some(pool) = &self.pool else {
+            return self.try_to_write(batch).await;
+        };
+        let current = pool.current();
+        if self.beside.as_ref().is_some_and(PgPool::is_closed) {
+            self.connection = None;
+        }
+        let mut given_up = current.close_event();
+        self.beside = Some(current);
+        given_up.do_until(self.try_to_write(batch)).await?
+    }
+
+    async fn try_to_write(&mut self, batch: &[&Append]) -> Result<Vec<Verdict>, WriteError> {
         // taken out while in use: a connection whose statement was given up is never used again
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => connect(&self.options).await?,
         };
         let outcome = call(&mut connection, batch).await.map_err(WriteError::from);
-        if !matches!(outcome, Err(WriteError::Unavailable(_))) {
+        if matches!(outcome, Ok(_) | Err(WriteError::Data(_))) {
             self.connection = Some(connection);
         }
         outcome
@@ -55,6 +78,7 @@ impl PostgresWriter {
 
 async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
     let mut connection = options.connect().await?;
+    connection.execute(patience::SESSION).await?;
     connection.execute(SESSION).await?;
     Ok(connection)
 }

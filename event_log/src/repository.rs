@@ -10,14 +10,17 @@ use cqrs_es::persist::{
 use postgres_es::PostgresEventRepository;
 use serde_json::Value;
 use sqlite_es::SqliteEventRepository;
+use sqlx::pool::CloseEvent;
 use uuid::Uuid;
 
 use crate::database::Database;
 use crate::keys::{KeyError, Keys};
+use crate::patience::{limited, timed_out};
+use crate::pool::Pool;
 use crate::sealing::{self, Place, SealingError};
 
 enum Inner {
-    Postgres(PostgresEventRepository),
+    Postgres(Pool),
     Sqlite(SqliteEventRepository),
 }
 
@@ -31,10 +34,7 @@ impl SealedRepository {
     /// The repository of a log home.
     pub fn new(log: &Database, keys: Arc<Keys>) -> Self {
         let inner = match log {
-            Database::Postgres(pool) => Inner::Postgres(
-                PostgresEventRepository::new(pool.clone())
-                    .with_tables("log.events", "log.snapshots"),
-            ),
+            Database::Postgres(pool) => Inner::Postgres(pool.clone()),
             Database::Sqlite(pool) => Inner::Sqlite(SqliteEventRepository::new(pool.clone())),
         };
         Self { inner, keys }
@@ -71,8 +71,31 @@ impl SealedRepository {
     }
 }
 
+async fn read<T>(
+    reading: impl Future<Output = Result<T, PersistenceError>>,
+) -> Result<T, PersistenceError> {
+    limited(reading)
+        .await
+        .unwrap_or_else(|| Err(PersistenceError::ConnectionError(Box::new(timed_out()))))
+}
+
 fn unknown(error: impl Into<SealingError>) -> PersistenceError {
     PersistenceError::UnknownError(Box::new(error.into()))
+}
+
+/// The repository over the pool as it is now, and what tells that the pool is given up.
+fn on(pool: &Pool) -> (PostgresEventRepository, CloseEvent) {
+    let current = pool.current();
+    let given_up = current.close_event();
+    let repository = PostgresEventRepository::new(current);
+    (
+        repository.with_tables("log.events", "log.snapshots"),
+        given_up,
+    )
+}
+
+fn away(error: sqlx::Error) -> PersistenceError {
+    PersistenceError::ConnectionError(Box::new(error))
 }
 
 fn reads_only() -> PersistenceError {
@@ -85,7 +108,11 @@ impl PersistedEventRepository for SealedRepository {
         aggregate_id: &str,
     ) -> Result<Vec<SerializedEvent>, PersistenceError> {
         let events = match &self.inner {
-            Inner::Postgres(inner) => inner.get_events::<A>(aggregate_id).await,
+            Inner::Postgres(pool) => {
+                let (repository, mut given_up) = on(pool);
+                let events = repository.get_events::<A>(aggregate_id);
+                read(async { given_up.do_until(events).await.map_err(away)? }).await
+            }
             Inner::Sqlite(inner) => inner.get_events::<A>(aggregate_id).await,
         }?;
         self.open(events).await
@@ -97,10 +124,10 @@ impl PersistedEventRepository for SealedRepository {
         last_sequence: usize,
     ) -> Result<Vec<SerializedEvent>, PersistenceError> {
         let events = match &self.inner {
-            Inner::Postgres(inner) => {
-                inner
-                    .get_last_events::<A>(aggregate_id, last_sequence)
-                    .await
+            Inner::Postgres(pool) => {
+                let (repository, mut given_up) = on(pool);
+                let events = repository.get_last_events::<A>(aggregate_id, last_sequence);
+                read(async { given_up.do_until(events).await.map_err(away)? }).await
             }
             Inner::Sqlite(inner) => {
                 inner

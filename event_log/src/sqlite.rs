@@ -55,7 +55,7 @@ impl SqliteWriter {
         let outcome = transact(&mut connection, batch)
             .await
             .map_err(WriteError::from);
-        if !matches!(outcome, Err(WriteError::Unavailable(_))) {
+        if matches!(outcome, Ok(_) | Err(WriteError::Data(_))) {
             self.connection = Some(connection);
         }
         outcome

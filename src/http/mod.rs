@@ -4,6 +4,7 @@
 //! that prefix and adds health, keys, documentation, limits, security headers and the form of errors. Handlers
 //! take what they need through [`extract`] and answer `Result<impl IntoResponse, Problem>`.
 
+mod admission;
 pub mod api;
 pub mod audit;
 pub mod caller;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
 use serde::Serialize;
 use serde_json::Value;
@@ -39,6 +41,7 @@ use utoipa_axum::routes;
 pub use self::layers::FrameSettings;
 pub use self::problem::Problem;
 
+use self::admission::Room;
 use self::health::Readiness;
 use self::openapi::{DOCUMENT_PATH, Description};
 use crate::clock::Ids;
@@ -67,7 +70,7 @@ pub fn router<S: Clone + Send + Sync + 'static>(
     let router = Router::from(root().with_state(frame.tokens))
         .merge(health::routes().with_state(frame.readiness))
         .merge(openapi::routes(&document)?)
-        .nest("/api/v1", api.into())
+        .nest("/api/v1", admitted(api.into()))
         .fallback(|| async { Problem::not_found() })
         .with_state(state);
     Ok(layers::framed(router, &frame.settings, frame.ids))
@@ -86,6 +89,11 @@ pub fn document<S: Clone + Send + Sync + 'static>(
         .into_openapi();
     openapi::name_operations(&mut document);
     document
+}
+
+/// Health and documentation are answered whatever is under way; the rest when there is room for it.
+fn admitted<S: Clone + Send + Sync + 'static>(api: Router<S>) -> Router<S> {
+    api.layer(from_fn_with_state(Room::default(), admission::admit))
 }
 
 fn root() -> OpenApiRouter<Arc<TokenIssuer>> {

@@ -350,15 +350,30 @@ impl Problem {
         .with_retry_after(1)
     }
 
-    /// 503: something the server needs is out of reach.
+    /// 503: something the server needs is out of reach. 507 when the disk is full.
     #[must_use]
     pub fn unavailable(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        let source = source.into();
+        if event_log::database::is_from_full_storage(source.as_ref()) {
+            return Self::storage_full(source);
+        }
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "service.unavailable",
             "Something the server needs is out of reach.",
         )
         .with_retry_after(2)
+        .with_source(source)
+    }
+
+    /// 507: the disk is full. Nothing was written; what is there can be read.
+    fn storage_full(source: Box<dyn Error + Send + Sync>) -> Self {
+        Self::new(
+            StatusCode::INSUFFICIENT_STORAGE,
+            "storage.full",
+            "The server has no room left to write. Nothing was changed.",
+        )
+        .with_retry_after(5)
         .with_source(source)
     }
 

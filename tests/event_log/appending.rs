@@ -79,7 +79,7 @@ async fn the_libraries_own_repositories_read_the_seven_columns() -> Outcome {
             .await?;
         let read = match &installation.homes.log {
             Database::Postgres(pool) => {
-                PostgresEventRepository::new(pool.clone())
+                PostgresEventRepository::new(pool.current())
                     .with_tables("log.events", "log.snapshots")
                     .get_events::<Diary>("d")
                     .await?

@@ -67,6 +67,20 @@ impl App {
         })
     }
 
+    /// Over data that is there already, at the time of day.
+    pub async fn over(mut config: Config) -> Result<Self, Box<dyn Error>> {
+        config.open_writes_per_minute = std::num::NonZeroU32::MAX;
+        let clock = Clock::system();
+        let (node, router) = start(config, &clock).await?;
+        Ok(Self {
+            node,
+            clock,
+            router,
+            directory: tempfile::tempdir()?,
+            database: None,
+        })
+    }
+
     /// Stops the node and starts another on the same data.
     pub async fn restart(&mut self) -> Outcome {
         self.node.stop().await;

@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -12,6 +14,7 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use event_log::database::Engine;
+use soulsense::config::Config;
 
 use super::postgres::{FreshDatabase, fresh_database};
 
@@ -22,6 +25,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 pub struct Machine {
     directory: TempDir,
     database: Option<FreshDatabase>,
+    settings: Vec<(String, String)>,
 }
 
 impl Machine {
@@ -33,7 +37,15 @@ impl Machine {
                 Engine::Sqlite => None,
                 Engine::Postgres => Some(fresh_database().await?),
             },
+            settings: Vec::new(),
         })
+    }
+
+    /// The same with an environment variable for everything that runs on it.
+    #[must_use]
+    pub fn setting(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.settings.push((name.to_owned(), value.into()));
+        self
     }
 
     /// Where its data is.
@@ -46,12 +58,27 @@ impl Machine {
         self.database.as_ref().map(FreshDatabase::url)
     }
 
+    /// The configuration of whatever runs on it, for a node in this process.
+    pub fn config(&self) -> Result<Config, Box<dyn Error>> {
+        let setting = |name: &str| {
+            let set = self.settings.iter().find(|(set, _)| set == name);
+            set.map(|(_, value)| value.clone())
+        };
+        let mut config = Config::defaults()?;
+        config.data_dir = setting("SOULSENSE_DATA_DIR").map_or_else(|| self.data(), PathBuf::from);
+        let url = setting("DATABASE_URL").or_else(|| self.url().map(str::to_owned));
+        config.database_url = url.map(Into::into);
+        Ok(config)
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = bare(arguments);
         command.env("SOULSENSE_DATA_DIR", self.data());
         if let Some(database) = &self.database {
             command.env("DATABASE_URL", database.url());
         }
+        let settings = self.settings.iter();
+        command.envs(settings.map(|(name, value)| (name, value)));
         command
     }
 
@@ -73,7 +100,13 @@ impl Machine {
 
     /// Starts a server on a free port and waits until it is ready.
     pub async fn serve(&self) -> Result<Server, Box<dyn Error>> {
+        self.serve_with(&[]).await
+    }
+
+    /// The same with further environment variables.
+    pub async fn serve_with(&self, variables: &[(&str, &str)]) -> Result<Server, Box<dyn Error>> {
         let mut command = self.command(&["serve", "--listen", "127.0.0.1:0", "--log-format=json"]);
+        command.envs(variables.iter().copied());
         command.stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn()?;
         let errors = child.stderr.take().ok_or("no standard error")?;
@@ -91,8 +124,18 @@ impl Machine {
         })
         .await??;
         // what it says later must not fill the pipe
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        let server = Server { child, address };
+        let said = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&said);
+        tokio::spawn(async move {
+            while let Ok(Some(_)) = lines.next_line().await {
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let server = Server {
+            child,
+            address,
+            said,
+        };
         server.ready().await?;
         Ok(server)
     }
@@ -172,6 +215,7 @@ impl Ended {
 pub struct Server {
     child: Child,
     address: String,
+    said: Arc<AtomicUsize>,
 }
 
 impl Server {
@@ -183,6 +227,11 @@ impl Server {
     /// The address it listens on.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Lines of its log since it serves.
+    pub fn said(&self) -> usize {
+        self.said.load(Ordering::Relaxed)
     }
 
     /// Its process.

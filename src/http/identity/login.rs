@@ -81,6 +81,8 @@ pub(super) async fn login(
     Json(login): Json<Login>,
 ) -> Result<Response, Problem> {
     login.transport.admit(&node, &headers)?;
+    // before anything is asked of the database
+    node.hasher.room()?;
     let mut fields = Fields::default();
     let password = fields.check("/password", Password::presented(&login.password));
     let label = login.device_label.as_deref();

@@ -1,0 +1,288 @@
+//! Many writers with conflicts, tasks that are aborted in the middle, and a foreign transaction that stays
+//! open: somebody who follows the log by position misses nothing.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use event_log::append::{Append, AppendError, Appender, Bounds, NewEvent, Verdict};
+use event_log::content_hash::Content;
+use event_log::database::{Database, Engine, Transaction};
+use event_log::homes::Homes;
+use event_log::reader::Reader;
+use rand::RngExt;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use super::support::engines::{Installation, Outcome, id};
+use super::{alone, form, tell};
+
+const WRITERS: usize = 64;
+/// Streams that all writers write to, so that they conflict.
+const SHARED: usize = 16;
+
+/// What the writers were told: where each of their events stands.
+#[derive(Default)]
+struct Told {
+    events: HashMap<Uuid, i64>,
+    conflicts: usize,
+    aborted: usize,
+}
+
+fn append(stream: String, expected: i64, count: i64) -> Append {
+    let correlation_id = id();
+    let events = (expected + 1..=expected + count).map(|sequence| {
+        let (event_id, payload) = (id(), format!(r#"{{"sequence":{sequence}}}"#));
+        let content_hash = Content {
+            aggregate_type: "soak",
+            aggregate_id: &stream,
+            sequence,
+            event_type: "soaked",
+            event_version: "1",
+            payload: &payload,
+            metadata: "{}",
+            event_id,
+            correlation_id,
+            causation_id: None,
+            actor_id: "test",
+            subject_id: None,
+        }
+        .hash();
+        NewEvent {
+            event_id,
+            event_type: "soaked".to_owned(),
+            event_version: "1".to_owned(),
+            payload,
+            metadata: "{}".to_owned(),
+            content_hash,
+        }
+    });
+    Append {
+        aggregate_type: "soak",
+        events: events.collect(),
+        aggregate_id: stream,
+        expected,
+        claims: Vec::new(),
+        command: None,
+        correlation_id,
+        causation_id: None,
+        actor_id: "test".to_owned(),
+        subject_id: None,
+        erasing: false,
+    }
+}
+
+/// Appends until it has a verdict; sometimes the caller goes away in the middle and asks again.
+async fn settle(
+    appender: &Appender,
+    append: &Append,
+    told: &mut Told,
+) -> Result<Verdict, AppendError> {
+    loop {
+        if rand::rng().random_bool(0.02) {
+            let (under_way, appender) = (append.clone(), appender.clone());
+            let task = tokio::spawn(async move { appender.append(under_way).await });
+            let micros = rand::rng().random_range(0..3_000);
+            tokio::time::sleep(Duration::from_micros(micros)).await;
+            task.abort();
+            told.aborted += 1;
+        }
+        match appender.append(append.clone()).await {
+            Err(AppendError::QueueFull | AppendError::Unknown) => {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            settled => return settled,
+        }
+    }
+}
+
+impl Told {
+    fn note(&mut self, append: &Append, verdict: &Verdict) -> Outcome {
+        let Verdict::Appended { position, .. } = verdict else {
+            return Err(format!("a verdict nobody waits for: {verdict:?}").into());
+        };
+        for (before, event) in (0..).zip(append.events.iter().rev()) {
+            self.events.insert(event.event_id, position - before);
+        }
+        Ok(())
+    }
+}
+
+/// What the writers share.
+struct Writing {
+    appender: Appender,
+    /// Events still to be written.
+    left: AtomicUsize,
+    /// Last sequence of each shared stream that anybody was told of.
+    known: Vec<AtomicI64>,
+}
+
+impl Writing {
+    fn take(&self) -> Option<i64> {
+        let wanted = rand::rng().random_range(1..=3_usize);
+        let left = self
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                (left > 0).then(|| left.saturating_sub(wanted))
+            });
+        i64::try_from(left.ok()?.min(wanted)).ok()
+    }
+
+    async fn write(&self, writer: usize) -> Result<Told, Box<dyn Error>> {
+        let mut told = Told::default();
+        let mut number = 0;
+        while let Some(count) = self.take() {
+            number += 1;
+            if rand::rng().random_bool(0.8) {
+                let append = append(format!("{writer}-{number}"), 0, count);
+                let verdict = settle(&self.appender, &append, &mut told).await?;
+                told.note(&append, &verdict)?;
+            } else {
+                self.write_shared(count, &mut told).await?;
+            }
+        }
+        Ok(told)
+    }
+
+    /// To a stream that others write to as well, decided on what may have grown old.
+    async fn write_shared(&self, count: i64, told: &mut Told) -> Outcome {
+        let stream = rand::rng().random_range(0..SHARED);
+        loop {
+            let known = self.known[stream].load(Ordering::Relaxed);
+            let append = append(format!("shared-{stream}"), known, count);
+            let verdict = settle(&self.appender, &append, told).await?;
+            match verdict {
+                Verdict::Conflict => {
+                    told.conflicts += 1;
+                    tokio::task::yield_now().await;
+                }
+                Verdict::Appended { sequence, .. } => {
+                    self.known[stream].fetch_max(sequence, Ordering::Relaxed);
+                    return told.note(&append, &verdict);
+                }
+                other => return Err(format!("{other:?}").into()),
+            }
+        }
+    }
+}
+
+/// Follows the log until `end` says how long it is; every event where it stands.
+async fn follow(
+    reader: Reader,
+    mut end: watch::Receiver<Option<i64>>,
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    let mut seen: Vec<Uuid> = Vec::new();
+    loop {
+        let after = i64::try_from(seen.len()).unwrap_or(i64::MAX);
+        if *end.borrow_and_update() == Some(after) {
+            return Ok(seen);
+        }
+        let head = reader.head().await?.position;
+        for event in reader.page(after, head, 1_000).await? {
+            let expected = i64::try_from(seen.len() + 1).unwrap_or(i64::MAX);
+            assert_eq!(event.position, expected, "the reader sees a gap");
+            assert!(event.is_intact(), "an event is not what its hash says");
+            seen.push(event.event_id);
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Somebody else's transaction on the same database that has begun before and ends after everything.
+async fn foreign(homes: &Homes) -> Result<Transaction, Box<dyn Error>> {
+    let mut transaction = homes.log.begin().await?;
+    match &mut transaction {
+        Transaction::Postgres(on) => {
+            sqlx::query("CREATE TABLE foreign_table AS SELECT pg_current_xact_id()")
+                .execute(&mut **on)
+                .await?;
+        }
+        Transaction::Sqlite(_) => return Err("a writer would hold up all others".into()),
+    }
+    Ok(transaction)
+}
+
+async fn story(engine: Engine) -> Outcome {
+    let _alone = alone().await;
+    let installation = Installation::on(engine).await?;
+    let homes = &installation.homes;
+    let other = installation.reopened().await?;
+    // on SQLite whoever reads keeps the write-ahead log from being emptied
+    let (mut reading, mut writing_elsewhere) = (None, None);
+    match &other.log {
+        Database::Sqlite(pool) => {
+            let mut transaction = pool.begin().await?;
+            let head = sqlx::query("SELECT position FROM head");
+            head.execute(&mut *transaction).await?;
+            reading = Some(transaction);
+        }
+        Database::Postgres(_) => writing_elsewhere = Some(foreign(&other).await?),
+    }
+    let (appender, task) = Appender::start(installation.target(), Bounds::default()).await?;
+    let writing = Arc::new(Writing {
+        appender: appender.clone(),
+        left: AtomicUsize::new(form().events),
+        known: (0..SHARED).map(|_| AtomicI64::new(0)).collect(),
+    });
+    let (end, ended) = watch::channel(None);
+    let following = tokio::spawn(follow(Reader::new(homes.log.clone()), ended));
+    let began = Instant::now();
+    let mut writers = JoinSet::new();
+    for writer in 0..WRITERS {
+        let writing = Arc::clone(&writing);
+        writers.spawn(async move {
+            let told = writing.write(writer).await;
+            told.map_err(|error| error.to_string())
+        });
+    }
+    let mut told = Told::default();
+    while let Some(done) = writers.join_next().await {
+        let done = done??;
+        told.events.extend(done.events);
+        told.conflicts += done.conflicts;
+        told.aborted += done.aborted;
+    }
+    let took = began.elapsed();
+    appender.close();
+    task.finished().await;
+    end.send_replace(Some(i64::try_from(told.events.len())?));
+    let seen = tokio::time::timeout(Duration::from_mins(2), following)
+        .await
+        .map_err(|_| "the reader does not see as much as was written")???;
+    drop((reading, writing_elsewhere));
+
+    let missed = (1_i64..).zip(&seen);
+    let missed = missed.filter(|(at, event)| told.events.get(event) != Some(at));
+    let (missed, head) = (missed.count(), Reader::new(homes.log.clone()).head().await?);
+    tell(&format!(
+        "soak on {engine:?}: {} events by {WRITERS} writers in {took:.0?}, {} conflicts, {} aborted tasks, \
+         {missed} missed or misplaced, head at {}",
+        told.events.len(),
+        told.conflicts,
+        told.aborted,
+        head.position
+    ));
+    assert_eq!(missed, 0);
+    assert_eq!(seen.len(), told.events.len());
+    assert_eq!(usize::try_from(head.position)?, told.events.len());
+    assert_eq!(
+        told.events.len(),
+        form().events,
+        "the ledger has every event"
+    );
+    assert!(told.conflicts > 0 && told.aborted > 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_sqlite_who_follows_the_log_misses_nothing() -> Outcome {
+    story(Engine::Sqlite).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_postgres_who_follows_the_log_misses_nothing() -> Outcome {
+    story(Engine::Postgres).await
+}
