@@ -55,11 +55,23 @@ impl Request {
     }
 }
 
+/// A state that memory keeps as well: it is shared, not copied.
+#[derive(Debug, Clone)]
+pub struct State<A>(Arc<Loaded<A>>);
+
+impl<A> std::ops::Deref for State<A> {
+    type Target = A;
+
+    fn deref(&self) -> &A {
+        &self.0.state
+    }
+}
+
 /// A command that was carried out, now or before.
 #[derive(Debug, Clone)]
 pub struct Done<A> {
     /// The state afterwards.
-    pub state: A,
+    pub state: State<A>,
     /// Sequence of the stream afterwards.
     pub sequence: i64,
     /// Position of its last event; `None` when nothing changed.
@@ -160,7 +172,7 @@ impl Drop for InFlight<'_> {
 pub struct Commands<A: Aggregate> {
     bus: Arc<Bus>,
     stripes: Vec<tokio::sync::Mutex<()>>,
-    cache: Mutex<LruCache<String, Loaded<A>>>,
+    cache: Mutex<LruCache<String, Arc<Loaded<A>>>>,
     /// The projections that this context's GETs read.
     read_by: Vec<Arc<dyn Projection>>,
 }
@@ -195,6 +207,27 @@ where
         command: &A::Command,
         request: &Request,
     ) -> Result<Done<A>, CommandError<A::Error>> {
+        self.enter(id, command, request, None).await
+    }
+
+    /// Carries out the first command on a stream whose id was made just now: that it is empty need not be
+    /// read. Should it not be, the append notices.
+    pub async fn begin(
+        &self,
+        id: &str,
+        command: &A::Command,
+        request: &Request,
+    ) -> Result<Done<A>, CommandError<A::Error>> {
+        self.enter(id, command, request, Some(Arc::default())).await
+    }
+
+    async fn enter(
+        &self,
+        id: &str,
+        command: &A::Command,
+        request: &Request,
+        known: Option<Arc<Loaded<A>>>,
+    ) -> Result<Done<A>, CommandError<A::Error>> {
         let _in_flight = match &request.remember {
             None => None,
             Some(remember) => {
@@ -204,7 +237,7 @@ where
         let (done, types) = {
             let stripe = tokio::time::timeout(STRIPE_WAIT, self.stripe(id).lock());
             let _stripe = stripe.await.map_err(|_| CommandError::Busy)?;
-            self.carry_out(id, command, request).await?
+            self.carry_out(id, command, request, known).await?
         };
         if let (Some(position), false) = (done.position, request.respond_async) {
             self.wait(position, &types).await;
@@ -214,7 +247,11 @@ where
 
     /// The state of a stream as the log has it now.
     pub async fn load(&self, id: &str) -> Result<Loaded<A>, CommandError<A::Error>> {
-        let loaded = self.bus.log.load::<A>(id).await?;
+        Ok(self.read(id).await?.as_ref().clone())
+    }
+
+    async fn read(&self, id: &str) -> Result<Arc<Loaded<A>>, LogError> {
+        let loaded = Arc::new(self.bus.log.load::<A>(id).await?);
         self.keep(id, &loaded);
         Ok(loaded)
     }
@@ -224,6 +261,7 @@ where
         id: &str,
         command: &A::Command,
         request: &Request,
+        mut known: Option<Arc<Loaded<A>>>,
     ) -> Result<(Done<A>, Vec<String>), CommandError<A::Error>> {
         if let Some(remember) = &request.remember {
             let now = self.bus.clock.now();
@@ -243,13 +281,15 @@ where
                 let pause = rand::rng().random_range(0..=most);
                 tokio::time::sleep(Duration::from_millis(pause)).await;
             }
-            let (before, events) = self.decide(id, command, attempt == 0).await?;
+            if attempt == 0 {
+                known = self.remembered(id).or(known);
+            }
+            let (before, events) = self.decide(id, command, known.take()).await?;
             if events.is_empty() {
-                let Loaded { state, sequence } = before;
                 return Ok((
                     Done {
-                        state,
-                        sequence,
+                        sequence: before.sequence,
+                        state: State(before),
                         position: None,
                         repeated: None,
                     },
@@ -259,19 +299,13 @@ where
             let types = events.iter().map(DomainEvent::event_type).collect();
             match self.append(id, &before, events, request).await? {
                 (Verdict::Appended { position, sequence }, state) => {
-                    self.keep(
-                        id,
-                        &Loaded {
-                            state: state.clone(),
-                            sequence,
-                        },
-                    );
-                    let position = Some(position);
+                    let after = Arc::new(Loaded { state, sequence });
+                    self.keep(id, &after);
                     return Ok((
                         Done {
-                            state,
+                            state: State(after),
                             sequence,
-                            position,
+                            position: Some(position),
                             repeated: None,
                         },
                         types,
@@ -304,15 +338,15 @@ where
         &self,
         id: &str,
         command: &A::Command,
-        from_memory: bool,
-    ) -> Result<(Loaded<A>, Vec<A::Event>), CommandError<A::Error>> {
-        if let Some(known) = self.remembered(id).filter(|_| from_memory)
+        known: Option<Arc<Loaded<A>>>,
+    ) -> Result<(Arc<Loaded<A>>, Vec<A::Event>), CommandError<A::Error>> {
+        if let Some(known) = known
             && let Ok(events) = known.state.decide(command)
             && !events.is_empty()
         {
             return Ok((known, events));
         }
-        let loaded = self.load(id).await?;
+        let loaded = self.read(id).await?;
         let events = loaded
             .state
             .decide(command)
@@ -349,17 +383,17 @@ where
         outcome: Outcome,
         position: i64,
     ) -> Result<Done<A>, CommandError<A::Error>> {
-        let loaded = self.load(&outcome.aggregate_id).await?;
+        let loaded = self.read(&outcome.aggregate_id).await?;
         Ok(Done {
-            state: loaded.state,
             sequence: loaded.sequence,
+            state: State(loaded),
             position: Some(position),
             repeated: Some(outcome),
         })
     }
 
     async fn wait(&self, position: i64, types: &[String]) {
-        let names: Vec<&str> = self
+        let names: Vec<&'static str> = self
             .read_by
             .iter()
             .filter(|projection| {
@@ -381,7 +415,7 @@ where
         &self.stripes[at]
     }
 
-    fn remembered(&self, id: &str) -> Option<Loaded<A>> {
+    fn remembered(&self, id: &str) -> Option<Arc<Loaded<A>>> {
         self.cache
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -389,10 +423,10 @@ where
             .cloned()
     }
 
-    fn keep(&self, id: &str, loaded: &Loaded<A>) {
+    fn keep(&self, id: &str, loaded: &Arc<Loaded<A>>) {
         if (1..=CACHED_EVENTS).contains(&loaded.sequence) {
             let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-            cache.put(id.to_owned(), loaded.clone());
+            cache.put(id.to_owned(), Arc::clone(loaded));
         }
     }
 

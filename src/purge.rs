@@ -293,7 +293,7 @@ async fn deleted_everywhere(node: &Node, position: i64) -> anyhow::Result<()> {
 
 /// Waits until the live generations have reached a position: unlike a request, an erasure cannot do with
 /// less.
-async fn reached(node: &Node, names: &[&str], position: i64) -> anyhow::Result<()> {
+async fn reached(node: &Node, names: &[&'static str], position: i64) -> anyhow::Result<()> {
     let progress = node.projector.progress();
     progress.wait(names, position, WAIT).await;
     let live = progress.now();

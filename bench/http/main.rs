@@ -289,6 +289,8 @@ impl<'o> Bench<'o> {
         config.database_url = place.server.clone().map(Into::into);
         config.public_url = Some(format!("http://{address}"));
         config.access_token_minutes = 600;
+        // filling waits for nobody, and nobody waits for it
+        config.database_timeout_seconds = 60;
         let began = Instant::now();
         let world = World::fill(config, options.members).await?;
         eprintln!(

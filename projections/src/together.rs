@@ -4,9 +4,11 @@
 //! them. No timer: who comes alone asks at once and alone.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use event_log::database::Database;
+use event_log::database::{Database, is_unavailable};
+use event_log::patience::bounded;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Postgres, Sqlite};
@@ -36,6 +38,8 @@ struct Waiting<R> {
 enum Turn<R> {
     /// Somebody asked for us.
     Rows(Vec<R>),
+    /// Somebody asked for us and the database is away.
+    Away(Arc<sqlx::Error>),
     /// It is on us to ask.
     Ask(Asking<R>),
 }
@@ -71,24 +75,27 @@ impl<R: Row> Together<R> {
             Ok(asking) => Turn::Ask(asking),
             Err(reply) => match reply.await {
                 Ok(turn) => turn,
-                // who asked for us failed or went away: every asker meets its own trouble
+                // who asked for us went away, or something is wrong with the statement
                 Err(_) => return fetch(database, sql, &[id]).await,
             },
         };
         let _asking = match turn {
             Turn::Rows(rows) => return Ok(rows),
+            Turn::Away(error) => return Err(sqlx::Error::Io(io::Error::other(error))),
             Turn::Ask(asking) => asking,
         };
         let others = self.others();
-        if others.is_empty() {
-            return fetch(database, sql, &[id]).await;
-        }
         let mut ids: Vec<Uuid> = others.iter().map(|(id, _)| *id).collect();
         ids.push(id);
         ids.sort_unstable();
         ids.dedup();
         let mut found: HashMap<Uuid, Vec<R>> = HashMap::with_capacity(ids.len());
-        for row in fetch::<R>(database, sql, &ids).await? {
+        let rows = match fetch::<R>(database, sql, &ids).await {
+            Ok(rows) => rows,
+            Err(error) if is_unavailable(&error) => return Err(self.away(error, others)),
+            Err(error) => return Err(error),
+        };
+        for row in rows {
             found.entry(row.id()).or_default().push(row);
         }
         for (id, reply) in others {
@@ -96,6 +103,22 @@ impl<R: Row> Together<R> {
             let _gone = reply.send(Turn::Rows(rows));
         }
         Ok(found.remove(&id).unwrap_or_default())
+    }
+
+    /// Tells everybody who waits, so that nobody waits for the database once more.
+    fn away(
+        &self,
+        error: sqlx::Error,
+        mut others: Vec<(Uuid, oneshot::Sender<Turn<R>>)>,
+    ) -> sqlx::Error {
+        let error = Arc::new(error);
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        others.append(&mut waiting.others);
+        drop(waiting);
+        for (_, reply) in others {
+            let _gone = reply.send(Turn::Away(Arc::clone(&error)));
+        }
+        sqlx::Error::Io(io::Error::other(error))
     }
 
     /// The right to ask, or a place among those who wait.
@@ -129,7 +152,7 @@ impl<R> Drop for Asking<R> {
             match reply.send(Turn::Ask(Self(Some(Arc::clone(&together))))) {
                 Ok(()) => return,
                 Err(Turn::Ask(mut refused)) => refused.0 = None,
-                Err(Turn::Rows(_)) => {}
+                Err(Turn::Rows(_) | Turn::Away(_)) => {}
             }
         }
         waiting.asking = false;
@@ -147,11 +170,126 @@ async fn fetch<R: Row>(
             for place in 0..IDS {
                 query = query.bind(ids.get(place).copied());
             }
-            query.fetch_all($on).await
+            query.fetch_all($on)
         }};
     }
     match database {
-        Database::Postgres(on) => ask!(Postgres, on),
-        Database::Sqlite(on) => ask!(Sqlite, on),
+        Database::Postgres(on) => bounded(ask!(Postgres, on)).await,
+        Database::Sqlite(on) => ask!(Sqlite, on).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use sqlx::SqlitePool;
+    use sqlx::sqlite::SqlitePoolOptions;
+
+    use super::*;
+
+    type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+    #[derive(Debug, Clone, PartialEq, FromRow)]
+    struct Toy {
+        id: Uuid,
+        name: String,
+    }
+
+    impl Row for Toy {
+        fn id(&self) -> Uuid {
+            self.id
+        }
+    }
+
+    fn statement() -> String {
+        let places: Vec<String> = (1..=IDS).map(|place| format!("${place}")).collect();
+        format!(
+            "SELECT id, name FROM toys WHERE id IN ({})",
+            places.join(", ")
+        )
+    }
+
+    /// One connection, so that a statement waits while it is held.
+    async fn toys(count: u128) -> Result<SqlitePool, sqlx::Error> {
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect("sqlite::memory:")
+            .await?;
+        sqlx::query("CREATE TABLE toys (id BLOB, name TEXT)")
+            .execute(&pool)
+            .await?;
+        for number in 0..count {
+            sqlx::query("INSERT INTO toys VALUES ($1, $2)")
+                .bind(Uuid::from_u128(number))
+                .bind(number.to_string())
+                .execute(&pool)
+                .await?;
+        }
+        Ok(pool)
+    }
+
+    async fn asked(
+        together: &Arc<Together<Toy>>,
+        pool: &SqlitePool,
+        number: u128,
+    ) -> Option<String> {
+        let (database, id) = (Database::Sqlite(pool.clone()), Uuid::from_u128(number));
+        let rows = together.rows(&database, &statement(), id).await.ok()?;
+        Some(rows.into_iter().map(|toy| toy.name).collect())
+    }
+
+    #[tokio::test]
+    async fn everybody_gets_their_own_rows_however_many_ask() -> Outcome {
+        let (together, pool) = (Arc::default(), toys(150).await?);
+        let asking = (0..200).map(|number| asked(&together, &pool, number % 160));
+        let answers = futures::future::join_all(asking).await;
+        for (number, answer) in (0..200).zip(answers) {
+            let number = number % 160;
+            let expected = if number < 150 {
+                number.to_string()
+            } else {
+                String::new()
+            };
+            assert_eq!(answer, Some(expected));
+        }
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn who_asks_for_others_and_goes_away_leaves_nobody_waiting() -> Outcome {
+        let (together, pool) = (Arc::default(), toys(3).await?);
+        let held = pool.acquire().await?;
+        let first = tokio::time::timeout(Duration::from_millis(50), asked(&together, &pool, 0));
+        let others = async {
+            tokio::task::yield_now().await;
+            futures::join!(asked(&together, &pool, 1), asked(&together, &pool, 2))
+        };
+        let letting_go = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            drop(held);
+        };
+        let (first, others, ()) = futures::join!(first, others, letting_go);
+        assert!(first.is_err());
+        assert_eq!(others, (Some("1".to_owned()), Some("2".to_owned())));
+        assert_eq!(asked(&together, &pool, 0).await, Some("0".to_owned()));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_database_that_is_away_is_waited_for_once_by_all() -> Outcome {
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(Duration::from_millis(500))
+            .connect("sqlite::memory:")
+            .await?;
+        let (together, _held) = (Arc::default(), pool.acquire().await?);
+        let asking = (0..100).map(|number| asked(&together, &pool, number));
+        let answers = tokio::time::timeout(
+            Duration::from_millis(900),
+            futures::future::join_all(asking),
+        );
+        assert!(answers.await?.iter().all(Option::is_none));
+        Ok(())
     }
 }

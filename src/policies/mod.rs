@@ -9,12 +9,12 @@ mod progress;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use event_log::Metadata;
 use event_log::command_ids::Remember;
 use event_log::subscriptions::Lease;
+use event_log::{Metadata, RecordedEvent};
 use futures::StreamExt;
 use projections::fact::{Fact, read_page};
 use tokio_util::sync::CancellationToken;
@@ -28,6 +28,10 @@ const PAGE: i64 = 500;
 const PARALLEL: usize = 32;
 /// How often the log is looked at without being woken, and a lease renewed.
 const POLL: Duration = Duration::from_millis(500);
+/// Shortest time between two looks: nobody waits for a policy's effects, and what came in between is one page.
+const BREATH: Duration = Duration::from_millis(20);
+/// How often a checkpoint over events that are none of the policy's is saved at most.
+const SAVE: Duration = Duration::from_millis(250);
 /// Longest pause after a failure.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -81,17 +85,23 @@ pub async fn run(policy: Arc<dyn Policy>, node: Arc<Node>, stop: CancellationTok
     let name = policy.name();
     let mut committed = node.log.appender().committed();
     let mut pause = POLL;
+    let mut course = Course::default();
     while !stop.is_cancelled() {
         committed.mark_unchanged();
+        let began = tokio::time::Instant::now();
         let mut ours = false;
-        match turn(policy.as_ref(), &node, &stop).await {
+        match turn(policy.as_ref(), &node, &mut course, &stop).await {
             Ok(Turn::More) => {
                 pause = POLL;
                 continue;
             }
-            Ok(Turn::Done) => (pause, ours) = (POLL, true),
-            Ok(Turn::Elsewhere) => pause = POLL,
+            Ok(Turn::Done) => (pause, ours) = (course.pause(), true),
+            Ok(Turn::Elsewhere) => {
+                course = Course::default();
+                pause = POLL;
+            }
             Err(error) => {
+                course = Course::default();
                 tracing::error!(
                     error = format!("{error:#}"),
                     policy = name,
@@ -103,8 +113,15 @@ pub async fn run(policy: Arc<dyn Policy>, node: Arc<Node>, stop: CancellationTok
         tokio::select! {
             () = stop.cancelled() => {}
             () = tokio::time::sleep(pause) => {}
-            _ = committed.changed(), if ours => {}
+            _ = committed.changed(), if ours => tokio::time::sleep_until(began + BREATH).await,
         }
+    }
+    if let Err(error) = course.save(policy.as_ref(), &node).await {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            policy = name,
+            "a checkpoint cannot be saved"
+        );
     }
     if let Err(error) = node.subscriptions.release(name).await {
         tracing::warn!(
@@ -126,30 +143,101 @@ enum Turn {
     Elsewhere,
 }
 
+/// How far this node has come with a policy that it runs.
+#[derive(Debug, Default)]
+struct Course {
+    lease: Option<Lease>,
+    /// When the lease was taken or renewed.
+    renewed: Option<Instant>,
+    /// Everything up to here is done; the lease's position is what the row says.
+    position: i64,
+    saved: Option<Instant>,
+}
+
+impl Course {
+    fn is_saved(&self) -> bool {
+        self.lease
+            .is_none_or(|lease| lease.position >= self.position)
+    }
+
+    /// Until when nothing need be done unless there is news.
+    fn pause(&self) -> Duration {
+        if self.is_saved() { POLL } else { SAVE }
+    }
+
+    /// The lease, renewed where it is time to. A checkpoint that somebody else has set counts.
+    async fn hold(
+        &mut self,
+        policy: &dyn Policy,
+        node: &Node,
+        head: i64,
+    ) -> anyhow::Result<Option<Lease>> {
+        if self.renewed.is_none_or(|at| at.elapsed() >= POLL) {
+            let renewed = Instant::now();
+            let taken = lease(policy, node, head).await?;
+            if self.lease != taken {
+                self.position = taken.map_or(0, |lease| lease.position);
+            }
+            (self.lease, self.renewed) = (taken, Some(renewed));
+        }
+        Ok(self.lease)
+    }
+
+    /// Moves the row's checkpoint; false when the lease was lost meanwhile.
+    async fn save(&mut self, policy: &dyn Policy, node: &Node) -> Result<bool, sqlx::Error> {
+        let Some(mut lease) = self.lease.filter(|_| !self.is_saved()) else {
+            return Ok(true);
+        };
+        let subscriptions = &node.subscriptions;
+        if !subscriptions
+            .advance(policy.name(), lease, self.position)
+            .await?
+        {
+            return Ok(false);
+        }
+        lease.position = self.position;
+        (self.lease, self.saved) = (Some(lease), Some(Instant::now()));
+        Ok(true)
+    }
+}
+
 /// One page.
-async fn turn(policy: &dyn Policy, node: &Node, stop: &CancellationToken) -> anyhow::Result<Turn> {
+async fn turn(
+    policy: &dyn Policy,
+    node: &Node,
+    course: &mut Course,
+    stop: &CancellationToken,
+) -> anyhow::Result<Turn> {
     let name = policy.name();
     let reader = node.log.reader();
     let head = reader.head().await?.position;
-    let Some(lease) = lease(policy, node, head).await? else {
+    let Some(lease) = course.hold(policy, node, head).await? else {
         return Ok(Turn::Elsewhere);
     };
-    if lease.position >= head {
-        return Ok(Turn::Done);
-    }
-    let page = reader.page(lease.position, head, PAGE).await?;
-    let Some(last) = page.last().map(|event| event.position) else {
-        return Ok(Turn::Done);
+    let page = if course.position < head {
+        reader.page(course.position, head, PAGE).await?
+    } else {
+        Vec::new()
     };
-    let handled = page
+    let last = page.last().map_or(course.position, |event| event.position);
+    let done = if last < head && !page.is_empty() {
+        Turn::More
+    } else {
+        Turn::Done
+    };
+    let handled: Vec<RecordedEvent> = page
         .into_iter()
-        .filter(|event| policy.handles(&event.aggregate_type, &event.event_type));
-    let facts = read_page(
-        node.log.keys(),
-        &domain::upcasters::all(),
-        handled.collect(),
-        |_| true,
-    )
+        .filter(|event| policy.handles(&event.aggregate_type, &event.event_type))
+        .collect();
+    if handled.is_empty() {
+        course.position = last;
+        let is_due = course.saved.is_none_or(|at| at.elapsed() >= SAVE);
+        let kept = !is_due || course.save(policy, node).await?;
+        return Ok(if kept { done } else { Turn::Elsewhere });
+    }
+    let facts = read_page(node.log.keys(), &domain::upcasters::all(), handled, |_| {
+        true
+    })
     .await?;
     match dispatch(policy, node, lease, facts, stop).await {
         Ok(true) => {}
@@ -161,10 +249,11 @@ async fn turn(policy: &dyn Policy, node: &Node, stop: &CancellationToken) -> any
             return Err(error);
         }
     }
-    Ok(match node.subscriptions.advance(name, lease, last).await? {
-        true if last < head => Turn::More,
-        true => Turn::Done,
-        false => Turn::Elsewhere,
+    course.position = last;
+    Ok(if course.save(policy, node).await? {
+        done
+    } else {
+        Turn::Elsewhere
     })
 }
 

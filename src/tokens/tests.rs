@@ -269,3 +269,20 @@ fn secrets_do_not_show_when_printed() {
     assert!(!format!("{token:?}").contains("[9"));
     assert!(!format!("{:?}", issuer(ring(1))).contains("[1"));
 }
+
+#[test]
+fn a_changed_token_does_not_pass_for_the_one_that_was_seen() -> Outcome {
+    let issuer = issuer(ring(1));
+    let token = issuer.issue(grant(), now())?;
+    issuer.verify(&token, now())?;
+    let (message, signature) = token.rsplit_once('.').ok_or("no signature")?;
+    let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(signature)?;
+    bytes[0] ^= 1;
+    let changed = format!("{message}.{}", BASE64_URL_SAFE_NO_PAD.encode(bytes));
+    assert_eq!(
+        issuer.verify(&changed, now()),
+        Err(TokenError::BadSignature)
+    );
+    assert!(issuer.verify(&token, now()).is_ok());
+    Ok(())
+}

@@ -18,6 +18,7 @@ use crate::tables::Pinned;
 
 static ENTRY: Statement = statement!("../../sql/journal/entry.sql");
 static LIST: Statement = statement!("../../sql/journal/list.sql");
+static LIST_FILTERED: Statement = statement!("../../sql/journal/list_filtered.sql");
 
 /// An entry as it stands, opened.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,20 +101,34 @@ pub async fn list(
         created_at: DAYS.1.and_time(chrono::NaiveTime::MIN).and_utc(),
         id: Uuid::max(),
     });
-    let sql = models.sql(&LIST);
-    let rows = fetch_all!(
-        models.database,
-        Row,
-        &sql,
-        account_id,
-        after.created_at,
-        after.id,
-        filter.from.unwrap_or(DAYS.0),
-        filter.to.unwrap_or(DAYS.1),
-        filter.mood_min,
-        filter.mood_max,
-        limit + 1
-    )?;
+    // one text for both would be planned as if the filters left nearly nothing, and sort all entries
+    let rows = if filter == Filter::default() {
+        let sql = models.sql(&LIST);
+        fetch_all!(
+            models.database,
+            Row,
+            &sql,
+            account_id,
+            after.created_at,
+            after.id,
+            limit + 1
+        )?
+    } else {
+        let sql = models.sql(&LIST_FILTERED);
+        fetch_all!(
+            models.database,
+            Row,
+            &sql,
+            account_id,
+            after.created_at,
+            after.id,
+            filter.from.unwrap_or(DAYS.0),
+            filter.to.unwrap_or(DAYS.1),
+            filter.mood_min,
+            filter.mood_max,
+            limit + 1
+        )?
+    };
     let page = Page::of(rows, limit, |row| Place {
         created_at: row.created_at,
         id: row.id,

@@ -165,7 +165,7 @@ pub(super) async fn register(
     let request = intent.unproven(id.to_string());
     let done = node
         .accounts
-        .execute(&id.to_string(), &command, &request)
+        .begin(&id.to_string(), &command, &request)
         .await?;
     Ok((
         StatusCode::CREATED,

@@ -144,7 +144,7 @@ impl Proven<'_> {
         let request = intent.unproven(self.id.to_string());
         let done = node
             .sessions
-            .execute(&refresh.session().to_string(), &command, &request)
+            .begin(&refresh.session().to_string(), &command, &request)
             .await?;
         let position = Position(done.position);
         SignedIn::reply(node, self.id, self.account, &refresh, transport, position)

@@ -58,7 +58,7 @@ pub(super) async fn write(
     };
     let done = node
         .entries
-        .execute(&entry_id.to_string(), &command, &request)
+        .begin(&entry_id.to_string(), &command, &request)
         .await?;
     written(StatusCode::CREATED, &done)
 }
