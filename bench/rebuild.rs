@@ -303,7 +303,8 @@ async fn built(node: &Arc<Node>) -> anyhow::Result<()> {
 /// Drops what was replaced, so that nothing else is written beside.
 async fn clear(node: &Arc<Node>) -> anyhow::Result<()> {
     for projection in node.projector.projections() {
-        node.projector.drop_old(projection.as_ref()).await?;
+        let unread = Duration::ZERO;
+        node.projector.drop_old(projection.as_ref(), unread).await?;
     }
     Ok(())
 }
