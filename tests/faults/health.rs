@@ -9,10 +9,12 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use super::percentile;
+use super::{is_long, percentile};
 
 /// The longest answer of ninety-nine in a hundred.
 const PROMISED: Duration = Duration::from_millis(20);
+/// What a busy machine may add.
+const MOST_ALLOWANCE: Duration = Duration::from_millis(80);
 /// Between two questions.
 const PAUSE: Duration = Duration::from_millis(4);
 
@@ -43,8 +45,8 @@ impl Asking {
         Self { over, asked }
     }
 
-    /// Ends, and fails when ninety-nine in a hundred answers took longer than twenty milliseconds more than a
-    /// bare answer takes on this machine at this time.
+    /// Ends, and fails when ninety-nine in a hundred answers took longer than promised. The short form runs on
+    /// machines that do other things as well and makes allowance for that, by what a bare answer takes.
     pub async fn judge(self) -> Result<String, Box<dyn Error>> {
         self.over.store(true, Ordering::Relaxed);
         let mut answers = self.asked.await?.map_err(|error| error.to_string())?;
@@ -59,7 +61,8 @@ impl Asking {
             answers.ready,
             answers.unready
         );
-        if took > PROMISED + bare {
+        let allowance = if is_long() { bare } else { bare * 20 };
+        if took > PROMISED + allowance.min(MOST_ALLOWANCE) {
             return Err(text.into());
         }
         Ok(text)

@@ -26,7 +26,7 @@ mod support;
 use std::io::Write;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// How much of everything.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +49,7 @@ pub struct Form {
 
 /// The form that `FAULTS` asks for.
 pub fn form() -> Form {
-    if std::env::var_os("FAULTS").is_some_and(|form| form == "long") {
+    if is_long() {
         Form {
             kills: 200,
             ends: 20,
@@ -64,7 +64,7 @@ pub fn form() -> Form {
             kills: 6,
             ends: 3,
             silence: Duration::from_secs(8),
-            starving: Duration::from_secs(7),
+            starving: Duration::from_secs(5),
             full: Duration::from_secs(2),
             events: 16_000,
             flood: 300,
@@ -72,11 +72,21 @@ pub fn form() -> Form {
     }
 }
 
-static ALONE: Mutex<()> = Mutex::const_new(());
+static MACHINE: RwLock<()> = RwLock::const_new(());
 
-/// One fault at a time: they measure, and share one machine.
-pub async fn alone() -> MutexGuard<'static, ()> {
-    ALONE.lock().await
+/// The machine for one story that measures.
+pub async fn alone() -> RwLockWriteGuard<'static, ()> {
+    MACHINE.write().await
+}
+
+/// The machine shared with others that only count.
+pub async fn together() -> RwLockReadGuard<'static, ()> {
+    MACHINE.read().await
+}
+
+/// True for the long form.
+pub fn is_long() -> bool {
+    std::env::var_os("FAULTS").is_some_and(|form| form == "long")
 }
 
 /// Says what was counted, whether or not the test passes.

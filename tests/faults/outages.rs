@@ -67,16 +67,16 @@ async fn a_database_that_ends_and_begins_again_loses_and_doubles_nothing() -> Ou
     let members = Members::begin(MEMBERS, &place)?;
     let mut backs = Vec::new();
     for _ in 0..form().ends {
-        let millis = rand::rng().random_range(800..2_500);
+        let millis = rand::rng().random_range(500..2_000);
         tokio::time::sleep(Duration::from_millis(millis)).await;
         cluster.stop().await?;
-        let millis = rand::rng().random_range(0..2_500);
+        let millis = rand::rng().random_range(0..2_000);
         tokio::time::sleep(Duration::from_millis(millis)).await;
         cluster.start().await?;
         backs.push(back(&server).await?);
         members.ledger.somebody();
     }
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     let ends = members.ends.clone();
     let ledger = members.end().await?;
     assert_eq!(server.terminate().await?.code(), Some(0));
@@ -109,7 +109,7 @@ async fn a_database_that_falls_silent_holds_nobody_up_for_long() -> Outcome {
     let back = back(&server).await?;
     members.ledger.somebody();
     let health = asking.judge().await?;
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     let ends = members.ends.clone();
     let ledger = members.end().await?;
     assert_eq!(server.terminate().await?.code(), Some(0));
@@ -129,7 +129,7 @@ async fn connections_that_die_while_nobody_asks_are_not_used_again() -> Outcome 
     let machine = machine(Cluster::url_by(hole.port())).await?;
     let server = machine.serve().await?;
     // shorter and longer than it takes to notice
-    for silence in [1, 5] {
+    for silence in [1, 4] {
         back(&server).await?;
         hole.fall_silent();
         tokio::time::sleep(Duration::from_secs(silence)).await;
