@@ -66,6 +66,27 @@ pub struct Config {
     )]
     pub database_url_file: Option<PathBuf>,
 
+    /// The same Postgres database past a connection pooler: for the connections that must keep their session.
+    /// Without it, the database URL.
+    #[arg(
+        long,
+        env = "SOULSENSE_DATABASE_DIRECT_URL",
+        value_name = "URL",
+        hide_env_values = true,
+        global = true
+    )]
+    pub database_direct_url: Option<Secret>,
+
+    /// A file that holds that URL.
+    #[arg(
+        long,
+        env = "SOULSENSE_DATABASE_DIRECT_URL_FILE",
+        value_name = "FILE",
+        conflicts_with = "database_direct_url",
+        global = true
+    )]
+    pub database_direct_url_file: Option<PathBuf>,
+
     /// Connections to the database at most.
     #[arg(
         long,
@@ -369,7 +390,10 @@ impl Config {
             FEWEST_ITERATIONS.into(),
         );
 
-        errors.extend(self.database().err());
+        match self.database() {
+            Ok(database) => errors.extend(self.direct_url(&database).err()),
+            Err(error) => errors.push(error),
+        }
         errors.extend(self.master_key().err());
         if let Some(url) = &self.public_url
             && !is_origin(url.trim_end_matches('/'))
@@ -408,6 +432,23 @@ impl Config {
             None => Ok(DatabaseTarget::Sqlite {
                 directory: self.data_dir.clone(),
             }),
+        }
+    }
+
+    /// The URL of the database past a pooler, where one is configured.
+    pub fn direct_url(&self, database: &DatabaseTarget) -> Result<Option<Secret>, ConfigError> {
+        let url = secret(
+            "SOULSENSE_DATABASE_DIRECT_URL_FILE",
+            self.database_direct_url.as_ref(),
+            self.database_direct_url_file.as_deref(),
+        )?;
+        let Some(url) = url else { return Ok(None) };
+        match (url.expose().parse(), database) {
+            (Ok(DatabaseTarget::Postgres { url }), DatabaseTarget::Postgres { .. }) => {
+                Ok(Some(url))
+            }
+            (_, DatabaseTarget::Sqlite { .. }) => Err(ConfigError::DirectWithoutPostgres),
+            _ => Err(ConfigError::DirectUrl),
         }
     }
 

@@ -21,7 +21,7 @@ use event_log::homes::{Homes, Target};
 use event_log::keys::{Keys, Secret};
 use event_log::presence::Presence;
 use event_log::subscriptions::Subscriptions;
-use event_log::{EventLog, RecordedEvent};
+use event_log::{EventLog, RecordedEvent, pooling, wakeups};
 use projections::projector::{Parts, Projector};
 use projections::tables::Pinned;
 use tokio_util::sync::CancellationToken;
@@ -141,11 +141,7 @@ impl Node {
             (Purpose::Serve, Target::Sqlite { directory }) => Some(lock(directory)?),
             _ => None,
         };
-        let homes = Homes::open_waiting(&target, config.database_timeout()).await?;
-        match purpose {
-            Purpose::Serve => homes.migrate().await?,
-            Purpose::Tool => homes.check().await?,
-        }
+        let homes = homes(&config, &target, purpose).await?;
         let master = master_key(&config, &homes, purpose).await?;
         let now = clock.now();
         let keys = Arc::new(Keys::new(homes.keys.clone(), &master));
@@ -249,6 +245,10 @@ impl Node {
         self.projecting
             .spawn(async move { node.presence.watch(&node.homes, &node.stop).await });
         self.start_projections().await?;
+        let node = Arc::clone(self);
+        self.projecting.spawn(async move {
+            wakeups::run(node.homes.target(), node.log.appender(), &node.stop).await;
+        });
         self.revocations
             .catch_up(self.clock.now())
             .await
@@ -335,13 +335,27 @@ impl Node {
 
 /// Where the configuration says the homes are.
 pub(crate) fn target(config: &Config) -> anyhow::Result<Target> {
-    Ok(match config.database()? {
+    let database = config.database()?;
+    let direct_url = config.direct_url(&database)?;
+    Ok(match database {
         DatabaseTarget::Sqlite { directory } => Target::Sqlite { directory },
         DatabaseTarget::Postgres { url } => Target::Postgres {
             url: url.expose().to_owned(),
+            direct_url: direct_url.map(|url| url.expose().to_owned()),
             max_connections: config.database_connections,
         },
     })
+}
+
+/// The homes, their schemas as this program knows them.
+async fn homes(config: &Config, target: &Target, purpose: Purpose) -> anyhow::Result<Homes> {
+    let homes = Homes::open_waiting(target, config.database_timeout()).await?;
+    pooling::check(target).await?;
+    match purpose {
+        Purpose::Serve => homes.migrate().await?,
+        Purpose::Tool => homes.check().await?,
+    }
+    Ok(homes)
 }
 
 /// Fails where there are no files yet: who looks after things makes none.

@@ -133,6 +133,8 @@ impl Revocations {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .position;
+        // what is committed later is not seen by this look
+        let began = Instant::now();
         let head = self.reader.head().await?.position;
         while after < head {
             let page = self.reader.page(after, head, PAGE).await?;
@@ -151,7 +153,7 @@ impl Revocations {
         let over = now - self.lifetime - TimeDelta::minutes(1);
         seen.accounts.retain(|_, (_, at)| *at > over);
         seen.sessions.retain(|_, at| *at > over);
-        seen.looked = Some(Instant::now());
+        seen.looked = Some(began);
         Ok(())
     }
 }

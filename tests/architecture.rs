@@ -94,6 +94,16 @@ const STATEMENTS: &[&str] = &[
     "BEGIN IMMEDIATE",
 ];
 
+/// Locks that a session holds until it lets go. Behind a pooler the session is somebody else's, and a node
+/// that is cut off holds them for hours. Split, so that this file does not hold them itself.
+const SESSION_LOCKS: &[(&str, &str)] = &[
+    ("pg_advisory_", "lock("),
+    ("pg_advisory_", "lock_shared("),
+    ("pg_try_advisory_", "lock("),
+    ("pg_try_advisory_", "lock_shared("),
+    ("pg_advisory_", "unlock"),
+];
+
 // ---- the checks ----------------------------------------------------------------------------------------
 
 /// Dependencies, of whatever kind, that point back over a wall.
@@ -206,6 +216,21 @@ fn stray_statements(source: &Source) -> Vec<String> {
         .collect()
 }
 
+/// Locks that outlive their transaction, in whatever case.
+fn session_locks(source: &Source) -> Vec<String> {
+    let locks = |line: &str| {
+        let line = line.to_lowercase();
+        SESSION_LOCKS
+            .iter()
+            .any(|(start, end)| line.contains(&format!("{start}{end}")))
+    };
+    (1..)
+        .zip(source.text.lines())
+        .filter(|(_, line)| locks(line))
+        .map(|(number, _)| format!("{}:{number} takes a lock for a session", source.path))
+        .collect()
+}
+
 // ---- reading -------------------------------------------------------------------------------------------
 
 /// True when `line` names the crate as `name::…`, `use name;` or `use name as …`.
@@ -270,14 +295,14 @@ fn sources() -> Result<Vec<Source>, Box<dyn Error>> {
     let mut found = Vec::new();
     for package in ["", "domain/", "event_log/", "projections/"] {
         for folder in ["src", "tests", "benches", "examples"] {
-            collect(root, &format!("{package}{folder}"), &mut found)?;
+            collect(root, &format!("{package}{folder}"), "rs", &mut found)?;
         }
     }
     Ok(found)
 }
 
 #[expect(clippy::disallowed_methods, reason = "no runtime runs here")]
-fn collect(root: &Path, folder: &str, found: &mut Vec<Source>) -> Outcome {
+fn collect(root: &Path, folder: &str, kind: &str, found: &mut Vec<Source>) -> Outcome {
     if !root.join(folder).is_dir() {
         return Ok(());
     }
@@ -285,8 +310,8 @@ fn collect(root: &Path, folder: &str, found: &mut Vec<Source>) -> Outcome {
         let entry = entry?;
         let path = format!("{folder}/{}", entry.file_name().to_string_lossy());
         if entry.file_type()?.is_dir() {
-            collect(root, &path, found)?;
-        } else if entry.path().extension().is_some_and(|ext| ext == "rs") {
+            collect(root, &path, kind, found)?;
+        } else if entry.path().extension().is_some_and(|ext| ext == kind) {
             let text = std::fs::read_to_string(entry.path())?;
             found.push(Source { path, text });
         }
@@ -359,6 +384,28 @@ fn every_file_can_be_read_in_one_go() -> Outcome {
 #[test]
 fn statements_stand_in_sql_files() -> Outcome {
     hold_everywhere(stray_statements)
+}
+
+#[test]
+fn no_lock_outlives_its_transaction() -> Outcome {
+    let mut found = Vec::new();
+    for folder in ["event_log", "projections", "src", "migrations"] {
+        collect(
+            Path::new(env!("CARGO_MANIFEST_DIR")),
+            folder,
+            "sql",
+            &mut found,
+        )?;
+    }
+    assert!(
+        found.len() > 50,
+        "only {} statements were read",
+        found.len()
+    );
+    found.extend(sources()?);
+    let offences: Vec<String> = found.iter().flat_map(session_locks).collect();
+    assert!(offences.is_empty(), "{}", offences.join("\n"));
+    Ok(())
 }
 
 // ---- and that the checks can fail ----------------------------------------------------------------------
@@ -500,4 +547,19 @@ fn a_statement_in_rust_is_found() {
     }
     let comment = "/// SELECT stands in a file of its own.\n";
     assert!(stray_statements(&source("src/http/journal.rs", comment)).is_empty());
+}
+
+#[test]
+fn a_lock_for_a_session_is_found_and_one_for_a_transaction_is_not() {
+    for (start, end) in SESSION_LOCKS {
+        let text = format!("SELECT {start}{end}1)\n");
+        for text in [text.clone(), text.to_uppercase()] {
+            assert_eq!(
+                session_locks(&source("event_log/sql/x.sql", &text)).len(),
+                1
+            );
+        }
+    }
+    let for_a_transaction = "SELECT pg_advisory_xact_lock($1)\n";
+    assert!(session_locks(&source("event_log/src/homes.rs", for_a_transaction)).is_empty());
 }

@@ -10,6 +10,7 @@ mod exams;
 mod gamification;
 mod identity;
 mod journal;
+mod nodes;
 mod openapi;
 mod operations;
 mod outage;

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use std::error::Error;
 use std::path::{Component, Path, PathBuf};
 
-use event_log::database::{Database, Engine, around_rows, render};
+use event_log::database::{Database, Engine, render};
 use event_log::homes::Homes;
+use event_log::rows::around_rows;
 use sqlx::Executor;
 
 use crate::support::engines::{Outcome, each_engine};
@@ -15,6 +16,9 @@ use crate::support::engines::{Outcome, each_engine};
 const TREES: &[&str] = &["event_log", "projections", "src"];
 /// The append is a function on Postgres and a module of its own on SQLite.
 const ON_POSTGRES_ONLY: &[&str] = &["event_log/sql/append.sql"];
+
+/// What is run, not prepared, in this order.
+const SCRIPTS: [&str; 2] = ["schema", "indexes"];
 
 /// A statement's path relative to the workspace, and its text with its markers.
 struct Written {
@@ -46,7 +50,7 @@ fn in_workspace(path: &Path) -> String {
     path.to_string_lossy().replace('\\', "/")
 }
 
-/// Every statement, those that make tables first.
+/// Every statement, those that make tables first, then their indexes.
 fn written() -> Result<Vec<Written>, Box<dyn Error>> {
     let mut all = Vec::new();
     for tree in TREES {
@@ -55,16 +59,16 @@ fn written() -> Result<Vec<Written>, Box<dyn Error>> {
             all.push(Written { path, text });
         }
     }
-    all.sort_by_key(|statement| (!is_schema(statement), statement.path.clone()));
+    all.sort_by_key(|statement| {
+        let place = SCRIPTS.iter().position(|script| is(statement, script));
+        (place.unwrap_or(SCRIPTS.len()), statement.path.clone())
+    });
     Ok(all)
 }
 
-fn is_schema(statement: &Written) -> bool {
-    statement
-        .path
-        .rsplit('/')
-        .next()
-        .is_some_and(|file| file.starts_with("schema"))
+fn is(statement: &Written, script: &str) -> bool {
+    let file = statement.path.rsplit('/').next();
+    file.is_some_and(|file| file.starts_with(script))
 }
 
 /// The `.sql` files that a source names, as paths relative to the workspace.
@@ -91,9 +95,9 @@ fn named_by(source: &Path, text: &str) -> Vec<String> {
         .collect()
 }
 
-/// A statement as an engine gets it: read-model tables in a first generation, one row to insert.
+/// A statement as an engine gets it: read-model tables in a first generation, one row where many may stand.
 fn rendered(text: &str, engine: Engine) -> String {
-    let (head, tail, _) = around_rows(text);
+    let (head, tail) = around_rows(text);
     let one_row: Cow<'_, str> = if text.contains("{rows}") {
         let values: Vec<String> = (1..=columns_of(head)).map(|at| format!("${at}")).collect();
         format!("{head}VALUES ({}){tail}", values.join(", ")).into()
@@ -112,7 +116,13 @@ fn rendered(text: &str, engine: Engine) -> String {
     })
 }
 
+/// How many values a row has: `… (a, b) {rows}`, `… (a, b) AS ({rows})`, or one in `… IN ({rows})`.
 fn columns_of(head: &str) -> usize {
+    let head = head.trim_end();
+    if head.ends_with("IN (") {
+        return 1;
+    }
+    let head = head.strip_suffix("AS (").unwrap_or(head);
     head.rsplit_once('(')
         .map_or(1, |(_, list)| list.split(',').count())
 }
@@ -144,9 +154,13 @@ async fn understood(database: &Database, text: &str, runs: bool) -> Result<(), s
         Database::Sqlite(pool) => pool.acquire().await?.prepare(text).await.map(|_| ()),
     };
     match prepared {
-        // the last thing Postgres looks at: a parameter whose type only the bound value will tell
+        // the last thing Postgres looks at: a parameter whose type only the bound value will tell, and
+        // what does not fit with it while it is taken for text
         Err(sqlx::Error::Database(error))
-            if matches!(error.code().as_deref(), Some("42P18" | "42P08")) =>
+            if matches!(
+                error.code().as_deref(),
+                Some("42P18" | "42P08" | "42804" | "42883")
+            ) =>
         {
             Ok(())
         }
@@ -185,7 +199,8 @@ async fn every_statement_is_understood_by_both_engines() -> Outcome {
             }
             let database = home_of(&installation.homes, statement)?;
             let text = rendered(&statement.text, engine);
-            if let Err(error) = understood(database, &text, is_schema(statement)).await {
+            let runs = SCRIPTS.iter().any(|script| is(statement, script));
+            if let Err(error) = understood(database, &text, runs).await {
                 offences.push(format!("{}: {error}", statement.path));
             }
         }

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::batches::{Batches, Counters};
 use crate::database::{is_storage_full, is_unavailable};
 use crate::homes::{HomesError, Target};
 use crate::pool::Pool;
@@ -231,6 +232,7 @@ pub struct Appender {
     budget: Arc<Semaphore>,
     permits: usize,
     head: watch::Sender<i64>,
+    batches: Arc<Counters>,
     closing: CancellationToken,
 }
 
@@ -266,7 +268,7 @@ impl Appender {
     ) -> Result<(Self, AppenderTask), HomesError> {
         let writer = match target {
             Target::Postgres { .. } => Writer::Postgres(Box::new(
-                PostgresWriter::open(target.postgres_options()?, pool).await?,
+                PostgresWriter::open(target.direct_options()?, pool).await?,
             )),
             Target::Sqlite { .. } => Writer::Sqlite(Box::new(SqliteWriter::open(target).await?)),
         };
@@ -277,14 +279,24 @@ impl Appender {
             .clamp(1, Semaphore::MAX_PERMITS);
         let budget = Arc::new(Semaphore::new(permits));
         let (head, _) = watch::channel(0);
+        let batches = Arc::new(Counters::new(bounds.batch));
         let closing = CancellationToken::new();
-        let task = tokio::spawn(run(jobs, writer, bounds, head.clone(), closing.clone()));
+        let task = Task {
+            jobs,
+            writer,
+            bounds,
+            head: head.clone(),
+            batches: Arc::clone(&batches),
+            closing: closing.clone(),
+        };
+        let task = tokio::spawn(task.run());
         Ok((
             Self {
                 queue,
                 budget,
                 permits,
                 head,
+                batches,
                 closing,
             },
             AppenderTask(task),
@@ -320,10 +332,22 @@ impl Appender {
         self.closing.cancel();
     }
 
-    /// Positions this process has committed; wakes readers.
+    /// The newest position this process has committed; changes also when another node has committed something
+    /// ([`Appender::wake`]), and so wakes readers.
     #[must_use]
     pub fn committed(&self) -> watch::Receiver<i64> {
         self.head.subscribe()
+    }
+
+    /// Sizes of the batches that this process has written.
+    #[must_use]
+    pub fn batches(&self) -> Batches {
+        self.batches.read()
+    }
+
+    /// Wakes readers of this process though it has committed nothing: another node has.
+    pub fn wake(&self) {
+        self.head.send_modify(|_| ());
     }
 
     /// Commands waiting now.
@@ -375,37 +399,43 @@ impl Writer {
     }
 }
 
-async fn run(
-    mut jobs: mpsc::Receiver<Job>,
-    mut writer: Writer,
+struct Task {
+    jobs: mpsc::Receiver<Job>,
+    writer: Writer,
     bounds: Bounds,
     head: watch::Sender<i64>,
+    batches: Arc<Counters>,
     closing: CancellationToken,
-) {
-    let mut waiting: VecDeque<Job> = VecDeque::new();
-    let mut arrived = Vec::with_capacity(bounds.batch);
-    loop {
-        gather(&jobs).await;
-        if waiting.is_empty() {
-            let received = tokio::select! {
-                received = jobs.recv_many(&mut arrived, bounds.batch) => received,
-                () = closing.cancelled(), if !jobs.is_closed() => {
-                    jobs.close();
-                    continue;
+}
+
+impl Task {
+    async fn run(mut self) {
+        let mut waiting: VecDeque<Job> = VecDeque::new();
+        let mut arrived = Vec::with_capacity(self.bounds.batch);
+        loop {
+            gather(&self.jobs).await;
+            if waiting.is_empty() {
+                let received = tokio::select! {
+                    received = self.jobs.recv_many(&mut arrived, self.bounds.batch) => received,
+                    () = self.closing.cancelled(), if !self.jobs.is_closed() => {
+                        self.jobs.close();
+                        continue;
+                    }
+                };
+                if received == 0 {
+                    return;
                 }
-            };
-            if received == 0 {
-                return;
+            } else {
+                while arrived.len() + waiting.len() < self.bounds.batch {
+                    let Ok(job) = self.jobs.try_recv() else { break };
+                    arrived.push(job);
+                }
             }
-        } else {
-            while arrived.len() + waiting.len() < bounds.batch {
-                let Ok(job) = jobs.try_recv() else { break };
-                arrived.push(job);
-            }
+            waiting.extend(arrived.drain(..));
+            let batch = take_batch(&mut waiting, self.bounds.batch);
+            self.batches.add(batch.len());
+            write_batch(&mut self.writer, batch, self.bounds.patience, &self.head).await;
         }
-        waiting.extend(arrived.drain(..));
-        let batch = take_batch(&mut waiting, bounds.batch);
-        write_batch(&mut writer, batch, bounds.patience, &head).await;
     }
 }
 

@@ -7,6 +7,8 @@ use sqlx::{Sqlite, SqlitePool};
 
 use crate::pool::{self, Pool};
 
+use crate::patience::{self, bounded, unhurried};
+
 /// Which engine a database is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
@@ -38,7 +40,7 @@ impl Database {
     /// A transaction that may write. On SQLite it takes the write lock at once.
     pub async fn begin(&self) -> Result<Transaction, sqlx::Error> {
         match self {
-            Self::Postgres(pool) => pool.begin().await.map(Transaction::Postgres),
+            Self::Postgres(pool) => begin_postgres(pool, "").await,
             Self::Sqlite(pool) => pool
                 .begin_with("BEGIN IMMEDIATE")
                 .await
@@ -49,10 +51,20 @@ impl Database {
     /// A transaction for what can be derived again: it may be lost on power failure, never torn.
     pub async fn begin_derived(&self) -> Result<Transaction, sqlx::Error> {
         match self {
-            Self::Postgres(pool) => pool
-                .begin_with("BEGIN; SET LOCAL synchronous_commit = off; SET LOCAL idle_in_transaction_session_timeout = '5s'")
-                .await
-                .map(Transaction::Postgres),
+            Self::Postgres(pool) => {
+                begin_postgres(pool, "; SET LOCAL synchronous_commit = off").await
+            }
+            Self::Sqlite(_) => self.begin().await,
+        }
+    }
+
+    /// A transaction that makes one index on what can be derived again, with memory to sort in.
+    pub async fn begin_index(&self) -> Result<Transaction, sqlx::Error> {
+        match self {
+            Self::Postgres(pool) => {
+                let settings = "; SET LOCAL synchronous_commit = off; SET LOCAL maintenance_work_mem = '128MB'";
+                unhurried(begin_postgres(pool, settings)).await
+            }
             Self::Sqlite(_) => self.begin().await,
         }
     }
@@ -64,6 +76,16 @@ impl Database {
             Self::Sqlite(pool) => pool.close().await,
         }
     }
+}
+
+async fn begin_postgres(pool: &Pool, settings: &str) -> Result<Transaction, sqlx::Error> {
+    let limits = if patience::is_unhurried() {
+        patience::NO_LIMITS
+    } else {
+        patience::LIMITS
+    };
+    let begin = pool.begin_with(format!("BEGIN; {limits}{settings}"));
+    bounded(begin).await.map(Transaction::Postgres)
 }
 
 /// A transaction on either engine; rolled back when dropped.
@@ -88,7 +110,7 @@ impl Transaction {
     /// Makes the transaction's work durable.
     pub async fn commit(self) -> Result<(), sqlx::Error> {
         match self {
-            Self::Postgres(transaction) => transaction.commit().await,
+            Self::Postgres(transaction) => bounded(transaction.commit()).await,
             Self::Sqlite(transaction) => transaction.commit().await,
         }
     }
@@ -195,14 +217,15 @@ macro_rules! execute {
             $crate::database::Transaction::Postgres(on) => {
                 let mut given_up = on.given_up();
                 let executed = sqlx::query($text)$(.bind($argument))*.execute(&mut **on);
-                given_up.do_until(executed).await.flatten().map(|done| done.rows_affected())
+                let executed = async { given_up.do_until(executed).await.flatten() };
+                $crate::patience::bounded(executed).await.map(|done| done.rows_affected())
             }
             $crate::database::Transaction::Sqlite(on) => sqlx::query($text)$(.bind($argument))*.execute(&mut **on).await.map(|done| done.rows_affected()),
         }
     };
     ($database:expr, $text:expr $(, $argument:expr)* $(,)?) => {
         match &$database {
-            $crate::database::Database::Postgres(on) => sqlx::query($text)$(.bind($argument))*.execute(on).await.map(|done| done.rows_affected()),
+            $crate::database::Database::Postgres(on) => $crate::patience::bounded(sqlx::query($text)$(.bind($argument))*.execute(on)).await.map(|done| done.rows_affected()),
             $crate::database::Database::Sqlite(on) => sqlx::query($text)$(.bind($argument))*.execute(on).await.map(|done| done.rows_affected()),
         }
     };
@@ -251,71 +274,56 @@ macro_rules! fetch {
             $crate::database::Transaction::Postgres(on) => {
                 let mut given_up = on.given_up();
                 let fetched = sqlx::query_as::<sqlx::Postgres, $row>($text)$(.bind($argument))*.$fetch(&mut **on);
-                given_up.do_until(fetched).await.flatten()
+                $crate::patience::bounded(async { given_up.do_until(fetched).await.flatten() }).await
             }
             $crate::database::Transaction::Sqlite(on) => sqlx::query_as::<sqlx::Sqlite, $row>($text)$(.bind($argument))*.$fetch(&mut **on).await,
         }
     };
     ($database:expr, $fetch:ident, $row:ty, $text:expr $(, $argument:expr)*) => {
         match &$database {
-            $crate::database::Database::Postgres(on) => sqlx::query_as::<sqlx::Postgres, $row>($text)$(.bind($argument))*.$fetch(on).await,
+            $crate::database::Database::Postgres(on) => $crate::patience::bounded(sqlx::query_as::<sqlx::Postgres, $row>($text)$(.bind($argument))*.$fetch(on)).await,
             $crate::database::Database::Sqlite(on) => sqlx::query_as::<sqlx::Sqlite, $row>($text)$(.bind($argument))*.$fetch(on).await,
         }
     };
 }
 
-/// Writes many rows by one statement that stands `{rows}` where its `VALUES` list goes:
-/// `insert_rows!(in transaction, text, rows, |row, item| { row.push_bind(…); … })`.
+/// Runs a statement over many rows, which stand where its text says `{rows}` (`INSERT INTO t (a) {rows}`,
+/// `DELETE FROM t WHERE a IN ({rows})`, `WITH new (a, b) AS ({rows}) UPDATE t …`), and gives how many it
+/// touched: `execute_rows!(in transaction, text, rows, |row, item| { row.push_bind(…); … })`.
 ///
-/// `rows` must be a slice. It is split so that no statement binds too many values. Each row must bind
-/// as many values as the statement has columns.
+/// `rows` must be a slice or a `Vec`. Each row must bind the same number of values of the same types. On
+/// SQLite it may take several statements.
 #[macro_export]
-macro_rules! insert_rows {
-    (in $transaction:expr, $text:expr, $rows:expr, |$row:ident, $item:pat_param| $bind:block) => {{
-        let (head, tail, most) = $crate::database::around_rows($text);
-        let mut outcome: Result<(), sqlx::Error> = Ok(());
-        for chunk in $rows.chunks(most) {
-            let done = match &mut $transaction {
-                $crate::database::Transaction::Postgres(on) => {
-                    let mut query = sqlx::QueryBuilder::<sqlx::Postgres>::new(head);
-                    query.push_values(chunk, |mut $row, $item| $bind);
-                    query.push(tail);
-                    let mut given_up = on.given_up();
-                    let written = query
-                        .build()
-                        .persistent(chunk.len() == 1)
-                        .execute(&mut **on);
-                    given_up.do_until(written).await.flatten().map(|_| ())
+macro_rules! execute_rows {
+    (in $transaction:expr, $text:expr, $rows:expr, |$row:ident, $item:pat_param| $bind:block) => {
+        match &mut $transaction {
+            $crate::database::Transaction::Postgres(on) => {
+                let mut $row = $crate::rows::PostgresRows::new($text, $rows.len());
+                for $item in $rows.iter() {
+                    $bind
+                    $row.end_row();
                 }
-                $crate::database::Transaction::Sqlite(on) => {
-                    let mut query = sqlx::QueryBuilder::<sqlx::Sqlite>::new(head);
-                    query.push_values(chunk, |mut $row, $item| $bind);
-                    query.push(tail);
-                    query
-                        .build()
-                        .persistent(chunk.len() == 1)
-                        .execute(&mut **on)
-                        .await
-                        .map(|_| ())
+                let mut given_up = on.given_up();
+                let executed = $row.execute(&mut **on);
+                $crate::patience::bounded(async { given_up.do_until(executed).await.flatten() }).await
+            }
+            $crate::database::Transaction::Sqlite(on) => {
+                let mut $row = $crate::rows::SqliteRows::new($text, $rows.len());
+                let mut outcome: Result<u64, sqlx::Error> = Ok(0);
+                for $item in $rows.iter() {
+                    $bind
+                    if $row.end_row() {
+                        let done = $row.execute(&mut **on).await;
+                        outcome = outcome.and_then(|sum| Ok(sum + done?));
+                        if outcome.is_err() {
+                            break;
+                        }
+                    }
                 }
-            };
-            if let Err(error) = done {
-                outcome = Err(error);
-                break;
+                outcome
             }
         }
-        outcome
-    }};
-}
-
-/// A statement's text before and after `{rows}`, and how many rows it may take at once on both engines.
-#[must_use]
-pub fn around_rows(text: &str) -> (&str, &str, usize) {
-    let (head, tail) = text.split_once("{rows}").unwrap_or((text, ""));
-    let columns = head
-        .rsplit_once('(')
-        .map_or(1, |(_, list)| list.split(',').count());
-    (head, tail, (30_000 / columns).clamp(1, 1_000))
+    };
 }
 
 /// True when the disk that an error came from is full.
@@ -397,19 +405,6 @@ mod tests {
             (marker == "exam_results").then(|| "exam_results_g7".into())
         });
         assert_eq!(rendered, "SELECT * FROM exam_results_g7 JOIN head");
-    }
-
-    #[test]
-    fn a_statement_takes_no_more_rows_than_it_can_bind() {
-        let (head, tail, most) =
-            around_rows("INSERT INTO t (a, b, c) {rows} ON CONFLICT DO NOTHING");
-        assert_eq!(
-            (head, tail),
-            ("INSERT INTO t (a, b, c) ", " ON CONFLICT DO NOTHING")
-        );
-        assert_eq!(most, 1_000);
-        let wide = format!("INSERT INTO t ({}) {{rows}}", vec!["c"; 60].join(", "));
-        assert_eq!(around_rows(&wide).2, 500);
     }
 
     proptest! {

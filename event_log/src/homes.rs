@@ -10,9 +10,10 @@ use std::time::Duration;
 use sqlx::migrate::{MigrateError, Migration, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, Executor, PgConnection};
 
 use crate::database::{Database, is_unavailable};
+use crate::patience;
 use crate::pool::Pool;
 
 static LOG_SHARED: Migrator = sqlx::migrate!("../migrations/log/shared");
@@ -30,8 +31,11 @@ const MIGRATION_LOCK: i64 = 0x50_55_4c_53_45;
 pub enum Target {
     /// A Postgres server; the URL may hold a password, so `Debug` does not show it.
     Postgres {
-        /// `postgres://…`
+        /// `postgres://…`; may lead through a connection pooler.
         url: String,
+        /// The same database without a pooler that moves sessions about, for what needs a session: the
+        /// appender and wake-ups. `None` when `url` is as good.
+        direct_url: Option<String>,
         /// The most connections this process opens for requests and projections.
         max_connections: u32,
     },
@@ -68,6 +72,22 @@ pub enum HomesError {
     /// The database does not answer.
     #[error("the database cannot be reached")]
     Unreachable(#[source] sqlx::Error),
+    /// A connection pooler hands every transaction another session and forgets prepared statements.
+    #[error(
+        "DATABASE_URL leads through a pooler in transaction mode that does not know prepared statements: use session mode, or PgBouncer 1.21 or later with max_prepared_statements"
+    )]
+    Unprepared,
+    /// The appender would have no session of its own.
+    #[error(
+        "{name} leads through a pooler in transaction mode: set SOULSENSE_DATABASE_DIRECT_URL to an address of the database itself"
+    )]
+    NotDirect {
+        /// The option.
+        name: &'static str,
+    },
+    /// The two URLs are of two databases.
+    #[error("SOULSENSE_DATABASE_DIRECT_URL leads to another database than DATABASE_URL")]
+    Elsewhere,
     /// The directory for SQLite files cannot be made or written.
     #[error("the data directory {} cannot be written", .0.display())]
     Directory(PathBuf, #[source] std::io::Error),
@@ -118,18 +138,24 @@ impl Homes {
         Self::open_waiting(target, Duration::from_secs(3)).await
     }
 
-    /// Opens the pools; whoever wants a connection from them waits at most `patience`. On SQLite it makes
+    /// Opens the pools; whoever wants a connection from them waits at most `wait`. On SQLite it makes
     /// the directory and the files.
-    pub async fn open_waiting(target: &Target, patience: Duration) -> Result<Self, HomesError> {
+    pub async fn open_waiting(target: &Target, wait: Duration) -> Result<Self, HomesError> {
         match target {
             Target::Postgres {
                 max_connections, ..
             } => {
                 let options = PgPoolOptions::new()
                     .max_connections(*max_connections)
-                    .acquire_timeout(patience)
+                    .acquire_timeout(wait)
                     .idle_timeout(Duration::from_mins(5))
                     .test_before_acquire(false)
+                    .after_connect(|connection, _| {
+                        Box::pin(
+                            async move { connection.execute(patience::SESSION).await.map(|_| ()) },
+                        )
+                    })
+                    .after_release(|connection, _| Box::pin(patience::is_alive(connection)))
                     .before_acquire(|connection, meta| {
                         Box::pin(async move {
                             // a connection in steady use is not pinged; one that slept may be dead
@@ -155,16 +181,16 @@ impl Homes {
                     .map_err(|cause| HomesError::Directory(directory.clone(), cause))?;
                 Ok(Self {
                     log: target
-                        .sqlite_pool("events.db", SqliteSynchronous::Full, patience)
+                        .sqlite_pool("events.db", SqliteSynchronous::Full, wait)
                         .await?,
                     state: target
-                        .sqlite_pool("state.db", SqliteSynchronous::Full, patience)
+                        .sqlite_pool("state.db", SqliteSynchronous::Full, wait)
                         .await?,
                     keys: target
-                        .sqlite_pool("keys.db", SqliteSynchronous::Full, patience)
+                        .sqlite_pool("keys.db", SqliteSynchronous::Full, wait)
                         .await?,
                     read: target
-                        .sqlite_pool("read.db", SqliteSynchronous::Normal, patience)
+                        .sqlite_pool("read.db", SqliteSynchronous::Normal, wait)
                         .await?,
                     target: target.clone(),
                 })
@@ -248,10 +274,18 @@ impl Homes {
         version.map_err(HomesError::Unreachable)
     }
 
-    /// Closes all pools.
+    /// Closes all pools, without waiting for ever on a server that is gone.
     pub async fn close(&self) {
-        for database in [&self.read, &self.state, &self.keys, &self.log] {
-            database.close().await;
+        let closing = async {
+            for database in [&self.read, &self.state, &self.keys, &self.log] {
+                database.close().await;
+            }
+        };
+        if tokio::time::timeout(patience::STATEMENT, closing)
+            .await
+            .is_err()
+        {
+            tracing::warn!("connections to the database could not be closed in time");
         }
     }
 
@@ -270,16 +304,22 @@ impl Homes {
 }
 
 impl Target {
-    /// How to connect to Postgres.
+    /// How to connect to Postgres for requests and projections, perhaps through a pooler.
     pub(crate) fn postgres_options(&self) -> Result<PgConnectOptions, HomesError> {
-        let Self::Postgres { url, .. } = self else {
-            return Err(HomesError::Url(sqlx::Error::Protocol(
-                "not a Postgres target".into(),
-            )));
-        };
-        Ok(PgConnectOptions::from_str(url)
-            .map_err(HomesError::Url)?
-            .application_name("soulsense"))
+        match self {
+            Self::Postgres { url, .. } => postgres_options(url),
+            Self::Sqlite { .. } => Err(not_postgres()),
+        }
+    }
+
+    /// How to connect to Postgres for a session that keeps its settings.
+    pub(crate) fn direct_options(&self) -> Result<PgConnectOptions, HomesError> {
+        match self {
+            Self::Postgres {
+                url, direct_url, ..
+            } => postgres_options(direct_url.as_deref().unwrap_or(url)),
+            Self::Sqlite { .. } => Err(not_postgres()),
+        }
     }
 
     /// How to open one SQLite file.
@@ -307,17 +347,29 @@ impl Target {
         &self,
         file: &str,
         synchronous: SqliteSynchronous,
-        patience: Duration,
+        wait: Duration,
     ) -> Result<Database, HomesError> {
         SqlitePoolOptions::new()
             .max_connections(8)
-            .acquire_timeout(patience)
+            .acquire_timeout(wait)
             .test_before_acquire(false)
             .connect_with(self.sqlite_options(file, synchronous)?)
             .await
             .map(Database::Sqlite)
             .map_err(HomesError::Unreachable)
     }
+}
+
+fn postgres_options(url: &str) -> Result<PgConnectOptions, HomesError> {
+    Ok(PgConnectOptions::from_str(url)
+        .map_err(HomesError::Url)?
+        .application_name("soulsense")
+        // a start-up parameter that PgBouncer refuses, for a setting that values in binary do not need
+        .extra_float_digits(None))
+}
+
+fn not_postgres() -> HomesError {
+    HomesError::Url(sqlx::Error::Protocol("not a Postgres target".into()))
 }
 
 /// The migrations of a home in one order of versions: the shared text and the engine's own.
@@ -343,7 +395,12 @@ async fn migrate(
     };
     match database {
         Database::Postgres(pool) => {
-            let mut transaction = pool.begin().await.map_err(HomesError::Unreachable)?;
+            // a migration may take as long as it needs, and waits for other nodes'
+            let begin = format!("BEGIN; {}", patience::NO_LIMITS);
+            let mut transaction = pool
+                .begin_with(begin)
+                .await
+                .map_err(HomesError::Unreachable)?;
             let connection: &mut PgConnection = &mut transaction;
             prepare_schema(connection, home)
                 .await

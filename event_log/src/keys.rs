@@ -21,6 +21,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::database::{Database, Statement};
+use crate::rows::fetch_by_id;
 use crate::{execute, fetch_one, fetch_optional, statement};
 
 static INSTANCE_KEY: Statement = statement!("../sql/instance_key.sql");
@@ -37,8 +38,6 @@ static DESTROY_STREAM_KEY: Statement = statement!("../sql/destroy_stream_key.sql
 const CACHED: Duration = Duration::from_mins(1);
 /// Keys kept in memory.
 const CACHE_SIZE: NonZeroUsize = NonZeroUsize::new(20_000).unwrap();
-/// How many keys [`DATA_KEYS`] asks for at once.
-const KEYS_A_STATEMENT: usize = 32;
 /// The only version of the master key there is until rotation.
 const MASTER_VERSION: i64 = 1;
 const NONCE_BYTES: usize = 12;
@@ -353,8 +352,8 @@ impl Keys {
         Err(KeyError::Missing)
     }
 
-    /// Keys by id, in as few statements as there are strangers among them (32 a statement).
-    /// An id without a key is absent from the map.
+    /// Keys by id; those that are not in memory are asked for together. An id without a key is absent from
+    /// the map.
     pub async fn by_id(&self, ids: &[Uuid]) -> Result<HashMap<Uuid, DataKey>, KeyError> {
         let mut found = HashMap::with_capacity(ids.len());
         let mut strangers = Vec::new();
@@ -366,10 +365,9 @@ impl Keys {
                 None => strangers.push(*id),
             }
         }
-        for chunk in strangers.chunks(KEYS_A_STATEMENT) {
-            for row in self.fetch(chunk).await? {
-                found.insert(row.key_id, self.remember(Name::Id(row.key_id), &row)?);
-            }
+        let sql = DATA_KEYS.on(self.database.engine());
+        for row in fetch_by_id::<Row>(&self.database, sql, &strangers).await? {
+            found.insert(row.key_id, self.remember(Name::Id(row.key_id), &row)?);
         }
         Ok(found)
     }
@@ -407,22 +405,6 @@ impl Keys {
         Ok(())
     }
 
-    async fn fetch(&self, ids: &[Uuid]) -> Result<Vec<Row>, KeyError> {
-        macro_rules! ask {
-            ($on:expr) => {{
-                let mut query = sqlx::query_as(DATA_KEYS.on(self.database.engine()));
-                for place in 0..KEYS_A_STATEMENT {
-                    query = query.bind(ids.get(place).copied());
-                }
-                query.fetch_all($on).await?
-            }};
-        }
-        Ok(match &self.database {
-            Database::Postgres(on) => ask!(on),
-            Database::Sqlite(on) => ask!(on),
-        })
-    }
-
     fn cached(&self, name: &Name) -> Option<DataKey> {
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         let cached = cache.get(name)?;
@@ -439,7 +421,9 @@ impl Keys {
             cipher: self.unwrap(row)?,
         };
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        for name in [name, Name::Id(row.key_id)] {
+        let by_id = Name::Id(row.key_id);
+        let also = (name != by_id).then_some(by_id);
+        for name in [Some(name), also].into_iter().flatten() {
             cache.put(
                 name,
                 Cached {

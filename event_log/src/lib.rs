@@ -6,6 +6,7 @@
 //! of [`reader::RecordedEvent`]s. [`log::EventLog`] puts the parts together.
 
 pub mod append;
+pub mod batches;
 pub mod command_ids;
 pub mod content_hash;
 pub mod database;
@@ -13,14 +14,18 @@ pub mod homes;
 pub mod keys;
 pub mod log;
 pub mod metadata;
+pub mod patience;
 pub mod pool;
+pub mod pooling;
 mod postgres;
 pub mod presence;
 pub mod reader;
 pub mod repository;
+pub mod rows;
 pub mod sealing;
 mod sqlite;
 pub mod subscriptions;
+pub mod wakeups;
 
 pub use log::EventLog;
 pub use metadata::Metadata;

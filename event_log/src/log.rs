@@ -19,6 +19,7 @@ use crate::database::{Database, Statement};
 use crate::homes::{Homes, HomesError};
 use crate::keys::{DataKey, KeyError, Keys, Secret};
 use crate::metadata::Metadata;
+use crate::patience::unhurried;
 use crate::reader::Reader;
 use crate::repository::SealedRepository;
 use crate::sealing::{self, Place, SealingError};
@@ -411,11 +412,14 @@ impl EventLog {
 
     /// Forgets command ids whose time is over; gives how many.
     pub async fn forget_commands(&self, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
-        execute!(
-            self.homes.log,
-            FORGET_COMMANDS.on(self.homes.log.engine()),
-            now
-        )
+        unhurried(async {
+            let mut transaction = self.homes.log.begin().await?;
+            let forget = FORGET_COMMANDS.on(transaction.engine());
+            let forgotten = execute!(in transaction, forget, now)?;
+            transaction.commit().await?;
+            Ok(forgotten)
+        })
+        .await
     }
 }
 

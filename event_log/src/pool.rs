@@ -5,6 +5,7 @@
 //! ([`crate::presence`] tells) the whole pool is given up, with everything that waits for it, and when
 //! the database is back a new one takes its place.
 
+use std::borrow::Cow;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -63,10 +64,15 @@ impl Pool {
     }
 
     /// The same with another statement to begin it.
-    pub async fn begin_with(&self, statement: &'static str) -> Result<Transaction, sqlx::Error> {
+    pub async fn begin_with(
+        &self,
+        statement: impl Into<Cow<'static, str>>,
+    ) -> Result<Transaction, sqlx::Error> {
         let pool = self.current();
         let mut given_up = pool.close_event();
-        let inner = given_up.do_until(pool.begin_with(statement)).await??;
+        let inner = given_up
+            .do_until(pool.begin_with(statement.into()))
+            .await??;
         Ok(Transaction { inner, pool })
     }
 

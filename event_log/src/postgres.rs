@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::append::{Append, Verdict, WriteError};
 use crate::database::{Engine, Statement};
 use crate::homes::HomesError;
+use crate::patience;
 use crate::pool::Pool;
 
 static APPEND: Statement = crate::statement!("../sql/append.sql");
@@ -77,6 +78,7 @@ impl PostgresWriter {
 
 async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
     let mut connection = options.connect().await?;
+    connection.execute(patience::SESSION).await?;
     connection.execute(SESSION).await?;
     Ok(connection)
 }

@@ -3,13 +3,15 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
+use serde::Deserialize;
 use serde_json::Value;
 use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::content_hash::Content;
-use crate::database::{Database, Statement};
+use crate::database::{Database, Engine, Statement};
 use crate::keys::{DataKey, KeyError, Keys};
+use crate::patience::unhurried;
 use crate::sealing::{self, Place, SealingError};
 use crate::{fetch_all, fetch_one, fetch_optional, statement};
 
@@ -90,9 +92,15 @@ impl RecordedEvent {
 
     /// In which role the actor acted.
     pub fn actor_role(&self) -> Option<String> {
-        let metadata: Value = serde_json::from_str(&self.metadata).ok()?;
-        metadata.get("actor_role")?.as_str().map(str::to_owned)
+        let metadata: RoleOnly = serde_json::from_str(&self.metadata).ok()?;
+        metadata.actor_role
     }
+}
+
+/// What is read of the metadata column.
+#[derive(Deserialize)]
+struct RoleOnly {
+    actor_role: Option<String>,
 }
 
 /// A recorded event with its payload opened: personal values are known or erased.
@@ -115,6 +123,9 @@ pub enum ReadError {
     /// The keys cannot be read, or a payload does not open.
     #[error(transparent)]
     Sealing(#[from] SealingError),
+    /// Nobody asked for the payload.
+    #[error("the payload was not opened")]
+    Unopened,
     /// A stored payload is not JSON, or not of a known shape.
     #[error("a stored event has an unknown shape")]
     Shape(#[from] serde_json::Error),
@@ -217,7 +228,15 @@ impl Reader {
 
     /// How much there is of every kind of event. Reads the whole log.
     pub async fn counts(&self) -> Result<Vec<Count>, sqlx::Error> {
-        fetch_all!(self.database, Count, COUNTS.on(self.database.engine()))
+        let text = COUNTS.on(self.database.engine());
+        if self.database.engine() == Engine::Sqlite {
+            return fetch_all!(self.database, Count, text);
+        }
+        unhurried(async {
+            let mut transaction = self.database.begin().await?;
+            fetch_all!(in transaction, Count, text)
+        })
+        .await
     }
 
     /// Id of the event at a position.
@@ -234,15 +253,22 @@ impl Reader {
 
 /// Opens recorded events, fetching all keys they need together.
 ///
-/// A payload that does not open is reported in its place; only a keys home that does not answer fails
-/// the whole page.
+/// Only `wanted` payloads are opened; the others are [`ReadError::Unopened`]. A payload that does not open
+/// is reported in its place; only a keys home that does not answer fails the whole page.
 pub async fn open_page(
     keys: &Keys,
     page: Vec<RecordedEvent>,
+    wanted: impl Fn(&RecordedEvent) -> bool,
 ) -> Result<Vec<OpenedEvent>, ReadError> {
-    let parsed: Vec<Result<Value, serde_json::Error>> = page
+    let parsed: Vec<Result<Value, ReadError>> = page
         .iter()
-        .map(|event| serde_json::from_str(&event.payload))
+        .map(|event| {
+            if wanted(event) {
+                serde_json::from_str(&event.payload).map_err(ReadError::from)
+            } else {
+                Err(ReadError::Unopened)
+            }
+        })
         .collect();
     let ids: HashSet<Uuid> = parsed
         .iter()
@@ -256,7 +282,6 @@ pub async fn open_page(
             .ok()
             .and_then(|payload| found.get(&sealing::key_id(payload)?).cloned());
         let payload = parsed
-            .map_err(ReadError::from)
             .and_then(|payload| open_payload(payload, key.as_ref(), &recorded))
             .map_err(std::sync::Arc::new);
         OpenedEvent {

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::database::Database;
 use crate::keys::{KeyError, Keys};
+use crate::patience::{limited, timed_out};
 use crate::pool::Pool;
 use crate::sealing::{self, Place, SealingError};
 
@@ -70,6 +71,14 @@ impl SealedRepository {
     }
 }
 
+async fn read<T>(
+    reading: impl Future<Output = Result<T, PersistenceError>>,
+) -> Result<T, PersistenceError> {
+    limited(reading)
+        .await
+        .unwrap_or_else(|| Err(PersistenceError::ConnectionError(Box::new(timed_out()))))
+}
+
 fn unknown(error: impl Into<SealingError>) -> PersistenceError {
     PersistenceError::UnknownError(Box::new(error.into()))
 }
@@ -102,7 +111,7 @@ impl PersistedEventRepository for SealedRepository {
             Inner::Postgres(pool) => {
                 let (repository, mut given_up) = on(pool);
                 let events = repository.get_events::<A>(aggregate_id);
-                given_up.do_until(events).await.map_err(away)?
+                read(async { given_up.do_until(events).await.map_err(away)? }).await
             }
             Inner::Sqlite(inner) => inner.get_events::<A>(aggregate_id).await,
         }?;
@@ -118,7 +127,7 @@ impl PersistedEventRepository for SealedRepository {
             Inner::Postgres(pool) => {
                 let (repository, mut given_up) = on(pool);
                 let events = repository.get_last_events::<A>(aggregate_id, last_sequence);
-                given_up.do_until(events).await.map_err(away)?
+                read(async { given_up.do_until(events).await.map_err(away)? }).await
             }
             Inner::Sqlite(inner) => {
                 inner

@@ -137,10 +137,11 @@ pub fn open(payload: &mut Value, key: &DataKey, place: Place<'_>) -> Result<(), 
         }
         None => None,
     };
-    put_back(payload, values.as_deref())
+    let mut values = values;
+    put_back(payload, values.as_deref_mut())
 }
 
-fn put_back(value: &mut Value, values: Option<&[Value]>) -> Result<(), SealingError> {
+fn put_back(value: &mut Value, mut values: Option<&mut [Value]>) -> Result<(), SealingError> {
     match value {
         Value::Object(map) => {
             if let Some(mark) = map.remove(SEALED) {
@@ -150,17 +151,17 @@ fn put_back(value: &mut Value, values: Option<&[Value]>) -> Result<(), SealingEr
                 };
                 let known = mark
                     .as_u64()
-                    .and_then(|at| values.get(usize::try_from(at).ok()?))
+                    .and_then(|at| values.get_mut(usize::try_from(at).ok()?))
                     .ok_or(SealingError::Form)?;
-                map.insert(KNOWN.to_owned(), known.clone());
+                map.insert(KNOWN.to_owned(), known.take());
                 return Ok(());
             }
             map.values_mut()
-                .try_for_each(|value| put_back(value, values))
+                .try_for_each(|value| put_back(value, values.as_deref_mut()))
         }
         Value::Array(items) => items
             .iter_mut()
-            .try_for_each(|value| put_back(value, values)),
+            .try_for_each(|value| put_back(value, values.as_deref_mut())),
         _ => Ok(()),
     }
 }

@@ -13,6 +13,8 @@ use domain::journal::entry::{Entry, EntryEvent};
 use event_log::RecordedEvent;
 use event_log::keys::{DataKey, Keys};
 use event_log::reader::{OpenedEvent, ReadError, open_page};
+use event_log::sealing::SEALED;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 /// An event of any context.
@@ -43,29 +45,49 @@ pub struct Fact {
     pub key: Option<DataKey>,
 }
 
-/// Opens, upcasts and types a page of recorded events, fetching the keys together.
+/// Opens, upcasts and types the `wanted` events of a page, fetching the keys together; the others stay
+/// [`ReadError::Unopened`].
 pub async fn read_page(
     keys: &Keys,
     upcasters: &[Box<dyn EventUpcaster>],
     page: Vec<RecordedEvent>,
+    wanted: impl Fn(&RecordedEvent) -> bool,
 ) -> Result<Vec<Fact>, ReadError> {
-    let opened = open_page(keys, page).await?;
+    let direct = |event: &RecordedEvent| wanted(event) && is_of_today(upcasters, event);
+    let opened = open_page(keys, page, |event| wanted(event) && !direct(event)).await?;
     Ok(opened
         .into_iter()
-        .map(|event| read(upcasters, event))
+        .map(|event| {
+            let direct = direct(&event.recorded);
+            read(upcasters, event, direct)
+        })
         .collect())
 }
 
-fn read(upcasters: &[Box<dyn EventUpcaster>], opened: OpenedEvent) -> Fact {
+/// True for an event that is typed as it is stored: nothing in it is sealed, and it has today's shape.
+fn is_of_today(upcasters: &[Box<dyn EventUpcaster>], event: &RecordedEvent) -> bool {
+    !event.payload.contains(SEALED) && !is_upcast(upcasters, event)
+}
+
+fn read(upcasters: &[Box<dyn EventUpcaster>], opened: OpenedEvent, direct: bool) -> Fact {
     let OpenedEvent {
         recorded,
         payload,
         key,
     } = opened;
-    let event = payload.and_then(|payload| {
-        let payload = upcast(upcasters, &recorded, payload);
-        typed(&recorded.aggregate_type, payload).map_err(|error| Arc::new(error.into()))
-    });
+    let kind = recorded.aggregate_type.as_str();
+    let event = if direct {
+        typed(
+            kind,
+            &mut serde_json::Deserializer::from_str(&recorded.payload),
+        )
+        .map_err(|error| Arc::new(error.into()))
+    } else {
+        payload.and_then(|payload| {
+            let payload = upcast(upcasters, &recorded, payload);
+            typed(kind, payload).map_err(|error| Arc::new(error.into()))
+        })
+    };
     Fact {
         recorded,
         event,
@@ -74,10 +96,7 @@ fn read(upcasters: &[Box<dyn EventUpcaster>], opened: OpenedEvent) -> Fact {
 }
 
 fn upcast(upcasters: &[Box<dyn EventUpcaster>], recorded: &RecordedEvent, payload: Value) -> Value {
-    let wanted = upcasters
-        .iter()
-        .any(|upcaster| upcaster.can_upcast(&recorded.event_type, &recorded.event_version));
-    if !wanted {
+    if !is_upcast(upcasters, recorded) {
         return payload;
     }
     let event = SerializedEvent::new(
@@ -92,15 +111,23 @@ fn upcast(upcasters: &[Box<dyn EventUpcaster>], recorded: &RecordedEvent, payloa
     event_log::log::upcast(upcasters, event).payload
 }
 
-fn typed(aggregate_type: &str, payload: Value) -> Result<Event, serde_json::Error> {
-    use serde_json::from_value;
+fn is_upcast(upcasters: &[Box<dyn EventUpcaster>], recorded: &RecordedEvent) -> bool {
+    upcasters
+        .iter()
+        .any(|upcaster| upcaster.can_upcast(&recorded.event_type, &recorded.event_version))
+}
+
+fn typed<'p, P>(aggregate_type: &str, payload: P) -> Result<Event, serde_json::Error>
+where
+    P: Deserializer<'p, Error = serde_json::Error>,
+{
     match aggregate_type {
-        Account::TYPE => from_value(payload).map(Event::Account),
-        Session::TYPE => from_value(payload).map(Event::Session),
-        QuestionBank::TYPE => from_value(payload).map(Event::QuestionBank),
-        Exam::TYPE => from_value(payload).map(Event::Exam),
-        Entry::TYPE => from_value(payload).map(Event::Entry),
-        Progress::TYPE => from_value(payload).map(Event::Progress),
+        Account::TYPE => AccountEvent::deserialize(payload).map(Event::Account),
+        Session::TYPE => SessionEvent::deserialize(payload).map(Event::Session),
+        QuestionBank::TYPE => QuestionBankEvent::deserialize(payload).map(Event::QuestionBank),
+        Exam::TYPE => ExamEvent::deserialize(payload).map(Event::Exam),
+        Entry::TYPE => EntryEvent::deserialize(payload).map(Event::Entry),
+        Progress::TYPE => ProgressEvent::deserialize(payload).map(Event::Progress),
         _ => Err(serde::de::Error::custom(
             "no context knows this kind of stream",
         )),

@@ -193,6 +193,13 @@ impl Generations {
         Ok(Some(generation))
     }
 
+    /// Makes one index that queries need; nothing when it is there.
+    pub async fn index(&self, statement: &str) -> Result<(), sqlx::Error> {
+        let mut transaction = self.database.begin_index().await?;
+        run_script(&mut transaction, statement).await?;
+        transaction.commit().await
+    }
+
     /// Takes the lease; `None` while another node has it or the generation has stopped.
     pub async fn take(
         &self,

@@ -4,10 +4,12 @@
 //! transaction. The [`projector`] runs all of them from one reader; [`generations`] keeps a new copy
 //! beside the old one while it is being built, [`upkeep`] makes and drops them; queries read through [`tables::ReadModels`].
 
+mod ahead;
 pub mod audit;
 pub mod exams;
 pub mod fact;
 pub mod gamification;
+mod gate;
 pub mod generations;
 pub mod identity;
 pub mod journal;

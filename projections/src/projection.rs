@@ -8,6 +8,7 @@ use event_log::reader::ReadError;
 use event_log::sealing::SealingError;
 
 use crate::fact::Fact;
+use crate::gate::{Gate, Turn};
 use crate::tables::Tables;
 
 /// Code that folds events into a read model.
@@ -25,8 +26,15 @@ pub trait Projection: fmt::Debug + Send + Sync {
     fn version(&self) -> i64;
 
     /// `CREATE TABLE {marker} (…); CREATE INDEX {#marker}_by_x ON {marker} (…);` — the markers name the
-    /// tables, and a rendered marker the tables of one generation.
+    /// tables, and a rendered marker the tables of one generation. Of indexes only those that
+    /// [`project`](Self::project) itself searches by.
     fn schema(&self) -> &'static str;
+
+    /// `CREATE INDEX IF NOT EXISTS {#marker}_by_x ON {marker} (…);` — what queries search by. Made after the
+    /// bulk of a rebuild, which is quicker than row by row, and before the generation goes live.
+    fn indexes(&self) -> &'static str {
+        ""
+    }
 
     /// True for streams whose events it is to be given.
     fn handles(&self, aggregate_type: &str, event_type: &str) -> bool;
@@ -70,24 +78,54 @@ pub enum ProjectionError {
 pub struct Writer<'a> {
     database: &'a Database,
     tables: &'a Tables,
-    transaction: Option<Transaction>,
+    /// The gate to pass before writing, and whether as a rebuild.
+    gate: Option<(&'a Gate, bool)>,
+    writing: Option<Writing>,
+}
+
+/// The transaction of a page, and the turn that it has.
+#[derive(Debug)]
+pub struct Writing {
+    /// The transaction, still open.
+    pub transaction: Transaction,
+    _turn: Option<Turn>,
 }
 
 impl<'a> Writer<'a> {
-    pub(crate) fn new(database: &'a Database, tables: &'a Tables) -> Self {
+    /// A writer into the tables of one generation.
+    pub fn new(database: &'a Database, tables: &'a Tables) -> Self {
         Self {
             database,
             tables,
-            transaction: None,
+            gate: None,
+            writing: None,
         }
     }
 
-    /// The transaction of this page, for `execute!(in …)`, `fetch_all!(in …)` and `insert_rows!(in …)`.
-    pub async fn transaction(&mut self) -> Result<&mut Transaction, sqlx::Error> {
-        if self.transaction.is_none() {
-            self.transaction = Some(self.database.begin_derived().await?);
+    /// The same, one among those that write at the same time.
+    pub(crate) fn behind(self, gate: &'a Gate, rebuild: bool) -> Self {
+        Self {
+            gate: Some((gate, rebuild)),
+            ..self
         }
-        self.transaction.as_mut().ok_or(sqlx::Error::BeginFailed)
+    }
+
+    /// The transaction of this page, for `execute!(in …)`, `fetch_all!(in …)` and `execute_rows!(in …)`.
+    pub async fn transaction(&mut self) -> Result<&mut Transaction, sqlx::Error> {
+        if self.writing.is_none() {
+            let turn = match self.gate {
+                Some((gate, rebuild)) => Some(gate.enter(rebuild).await),
+                None => None,
+            };
+            self.writing = Some(Writing {
+                transaction: self.database.begin_derived().await?,
+                _turn: turn,
+            });
+        }
+        self.writing
+            .as_mut()
+            .map(|writing| &mut writing.transaction)
+            .ok_or(sqlx::Error::BeginFailed)
     }
 
     /// A statement's text for the generation being written.
@@ -95,7 +133,15 @@ impl<'a> Writer<'a> {
         self.tables.sql(statement)
     }
 
-    pub(crate) fn into_transaction(self) -> Option<Transaction> {
-        self.transaction
+    /// What was begun, to be committed with the checkpoint; `None` when the page left no rows.
+    pub fn into_writing(self) -> Option<Writing> {
+        self.writing
+    }
+}
+
+impl Writing {
+    /// Makes the page's rows durable, and lets the next one write.
+    pub async fn commit(self) -> Result<(), sqlx::Error> {
+        self.transaction.commit().await
     }
 }

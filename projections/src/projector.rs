@@ -6,24 +6,28 @@
 //! so a node that lost its lease writes nothing. Live generations and those being built run in two tasks,
 //! so that a rebuild never holds up what is live.
 
+mod building;
+mod folding;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use cqrs_es::persist::EventUpcaster;
-use event_log::database::{Database, Engine, is_unavailable};
+use event_log::RecordedEvent;
+use event_log::database::Database;
 use event_log::keys::Keys;
 use event_log::reader::{Head, ReadError, Reader};
-use futures::StreamExt;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::fact::{Fact, read_page};
+use crate::ahead::{Ahead, end_of_page};
+use crate::gate::Gate;
 use crate::generations::{Advance, Generation, Generations, State};
 use crate::progress::{Progress, Reached};
-use crate::projection::{Projection, ProjectionError, Writer};
+use crate::projection::Projection;
 use crate::tables::{ReadModels, Tables};
 
 /// Most events of a page.
@@ -40,11 +44,6 @@ const POLL_FOR_WAITERS: Duration = Duration::from_millis(5);
 const POLL_FOR_NOBODY: Duration = Duration::from_millis(250);
 /// Longest pause after the database was away.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// Tries of one event before its projection stops.
-const ATTEMPTS: i64 = 5;
-/// Transactions of one page that run at the same time on Postgres.
-const PARALLEL: usize = 4;
-
 /// Tells the time.
 pub type Now = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 
@@ -82,6 +81,7 @@ pub struct Projector {
     generations: Generations,
     progress: Arc<Progress>,
     models: Arc<ReadModels>,
+    gate: Gate,
 }
 
 /// Which generations a task looks after.
@@ -112,27 +112,43 @@ struct Owned {
     saved_at: Instant,
     /// Failures of the page at `position`.
     attempts: i64,
-    /// After a failure pages are one event long up to here, to find the culprit.
+    /// After a failure pages are shorter up to here, to find the culprit.
     careful_until: i64,
+    /// How short.
+    careful_page: i64,
     not_before: Instant,
+    /// Head of the log when building began: from here on it has the indexes that queries need.
+    target: i64,
+    indexed: bool,
 }
 
+/// Generations whose next page cannot be read, and why.
+type Unread = (Vec<Owned>, ReadError);
+
 impl Owned {
+    /// True for an event whose payload it needs.
+    fn reads(&self, event: &RecordedEvent) -> bool {
+        self.projection.reads_payloads()
+            && self
+                .projection
+                .handles(&event.aggregate_type, &event.event_type)
+    }
+
     fn limit(&self) -> i64 {
         if self.position < self.careful_until {
-            1
+            self.careful_page
         } else {
             PAGE
         }
     }
 }
 
-/// What became of one page in one generation.
-enum Outcome {
-    Done,
-    /// The lease is lost or the database is away: take it anew and read the checkpoint.
-    Lost,
-    Failed(ProjectionError),
+/// What a task looks after.
+#[derive(Default)]
+struct Task {
+    owned: Vec<Owned>,
+    looked: Option<Instant>,
+    ahead: Ahead,
 }
 
 impl Projector {
@@ -140,6 +156,7 @@ impl Projector {
     pub fn new(parts: Parts) -> Self {
         Self {
             generations: Generations::new(parts.read.clone()),
+            gate: Gate::new(parts.read.engine()),
             progress: Arc::default(),
             models: Arc::new(ReadModels::new(parts.read.clone(), Arc::clone(&parts.keys))),
             parts,
@@ -195,6 +212,7 @@ impl Projector {
 
     async fn beat(&self, stop: &CancellationToken) {
         while !paused(HEARTBEAT, stop).await {
+            let _turn = self.gate.enter(false).await;
             if let Err(error) = self.generations.renew(self.parts.node).await {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
@@ -266,12 +284,11 @@ impl Projector {
         mut committed: watch::Receiver<i64>,
         stop: &CancellationToken,
     ) {
-        let mut owned: Vec<Owned> = Vec::new();
-        let mut looked: Option<Instant> = None;
+        let mut task = Task::default();
         let mut pause = POLL;
         while !stop.is_cancelled() {
             committed.mark_unchanged();
-            match self.turn(which, &mut owned, &mut looked).await {
+            match self.turn(which, &mut task).await {
                 Ok(true) => pause = POLL,
                 Ok(false) => {
                     pause = POLL;
@@ -294,7 +311,7 @@ impl Projector {
                 }
             }
         }
-        for owned in owned {
+        for owned in task.owned {
             let (name, generation) = (owned.projection.name(), owned.generation);
             let saved = self.save(&owned, true).await;
             let released = self
@@ -313,17 +330,15 @@ impl Projector {
     }
 
     /// Looks at the generations when it is time to, then one round. True when there is more to do now.
-    async fn turn(
-        &self,
-        which: Which,
-        owned: &mut Vec<Owned>,
-        looked: &mut Option<Instant>,
-    ) -> Result<bool, ReadError> {
-        if looked.is_none_or(|at| at.elapsed() >= POLL_FOR_NOBODY) {
-            self.assign(which, owned).await?;
-            *looked = Some(Instant::now());
+    async fn turn(&self, which: Which, task: &mut Task) -> Result<bool, ReadError> {
+        if task.looked.is_none_or(|at| at.elapsed() >= POLL_FOR_NOBODY) {
+            self.assign(which, &mut task.owned).await?;
+            task.looked = Some(Instant::now());
         }
-        self.round(which, owned).await
+        if which == Which::Building {
+            self.index(&mut task.owned).await;
+        }
+        self.round(which, task).await
     }
 
     /// Takes what is free, drops what is gone.
@@ -368,16 +383,23 @@ impl Projector {
                     saved_at: Instant::now(),
                     attempts: 0,
                     careful_until: 0,
+                    careful_page: 1,
                     not_before: Instant::now(),
+                    target: row.target,
+                    indexed: which == Which::Following,
                 });
             }
         }
         Ok(())
     }
 
-    /// One page for every distinct checkpoint, the furthest first. True when there is more to do now.
-    async fn round(&self, which: Which, owned: &mut Vec<Owned>) -> Result<bool, ReadError> {
+    /// One page for every distinct checkpoint, the furthest first. Of those being built only the hindmost
+    /// has one, until it has come to the next: from there on they share their pages. True when there is
+    /// more to do now.
+    async fn round(&self, which: Which, task: &mut Task) -> Result<bool, ReadError> {
+        let Task { owned, ahead, .. } = task;
         if owned.is_empty() {
+            ahead.clear();
             return Ok(false);
         }
         let head = self.parts.reader.head().await?;
@@ -396,14 +418,33 @@ impl Projector {
         }
         let mut busy = false;
         let mut failed = None;
+        let mut steady = clusters
+            .keys()
+            .filter(|(_, limit)| *limit == PAGE)
+            .map(|(position, _)| *position);
+        let (hindmost, next) = (steady.next(), steady.next());
+        drop(steady);
         while let Some(((position, limit), cluster)) = clusters.pop_last() {
             if failed.is_some() {
                 owned.extend(cluster);
                 continue;
             }
-            match self.page(position, head, limit).await {
-                Ok(page) => {
-                    for mine in self.fan_out(cluster, &page).await {
+            let bulk = which == Which::Building && limit == PAGE;
+            if bulk && hindmost != Some(position) {
+                busy = true;
+                owned.extend(cluster);
+                continue;
+            }
+            let folded = if bulk {
+                let end = end_of_page(position).min(head.position);
+                let to = next.map_or(end, |next| end.min(next));
+                self.build(cluster, ahead, (position, to), head).await
+            } else {
+                self.follow_up(cluster, position, limit, head).await
+            };
+            match folded {
+                Ok(cluster) => {
+                    for mine in cluster {
                         if mine.position < head.position {
                             busy = true;
                             owned.push(mine);
@@ -412,7 +453,7 @@ impl Projector {
                         }
                     }
                 }
-                Err(error) => {
+                Err((cluster, error)) => {
                     owned.extend(cluster);
                     failed = Some(error);
                 }
@@ -439,7 +480,7 @@ impl Projector {
         mut mine: Owned,
         head: Head,
     ) -> Result<Option<Owned>, sqlx::Error> {
-        let ready = which == Which::Building && mine.position >= head.position;
+        let ready = which == Which::Building && mine.indexed && mine.position >= head.position;
         if self.save(&mine, ready).await? {
             mine.saved = mine.position;
             mine.saved_at = Instant::now();
@@ -448,160 +489,6 @@ impl Projector {
             return Ok(None);
         }
         Ok(Some(mine))
-    }
-
-    async fn page(&self, after: i64, head: Head, limit: i64) -> Result<Vec<Fact>, ReadError> {
-        let page = self.parts.reader.page(after, head.position, limit).await?;
-        read_page(&self.parts.keys, &self.parts.upcasters, page).await
-    }
-
-    async fn fan_out(&self, cluster: Vec<Owned>, page: &[Fact]) -> Vec<Owned> {
-        let parallel = match self.parts.read.engine() {
-            Engine::Postgres => PARALLEL,
-            Engine::Sqlite => 1,
-        };
-        futures::stream::iter(cluster)
-            .map(|mine| self.settle(mine, page))
-            .buffer_unordered(parallel)
-            .filter_map(futures::future::ready)
-            .collect()
-            .await
-    }
-
-    /// Folds a page into one generation; `None` when the generation is not this node's any more.
-    async fn settle(&self, mut mine: Owned, page: &[Fact]) -> Option<Owned> {
-        let name = mine.projection.name();
-        match self.fold(&mut mine, page).await {
-            Outcome::Done => {
-                mine.attempts = 0;
-                self.progress.moved(name, mine.generation, mine.position);
-                Some(mine)
-            }
-            Outcome::Lost => None,
-            Outcome::Failed(error) => self.failed(mine, page, &error).await,
-        }
-    }
-
-    async fn fold(&self, mine: &mut Owned, page: &[Fact]) -> Outcome {
-        let Some(last) = page.last() else {
-            return Outcome::Done;
-        };
-        let handled: Vec<&Fact> = page
-            .iter()
-            .filter(|fact| {
-                mine.projection
-                    .handles(&fact.recorded.aggregate_type, &fact.recorded.event_type)
-            })
-            .collect();
-        let unreadable = handled.iter().find_map(|fact| match &fact.event {
-            Ok(_) => None,
-            Err(_) if !mine.projection.reads_payloads() => None,
-            Err(source) => Some(ProjectionError::Unreadable {
-                position: fact.recorded.position,
-                source: Arc::clone(source),
-            }),
-        });
-        if let Some(error) = unreadable {
-            return Outcome::Failed(error);
-        }
-        let mut writer = Writer::new(&self.parts.read, &mine.tables);
-        if !handled.is_empty()
-            && let Err(error) = mine.projection.project(&handled, &mut writer).await
-        {
-            return match error {
-                ProjectionError::Database(cause) if is_unavailable(&cause) => Outcome::Lost,
-                error => Outcome::Failed(error),
-            };
-        }
-        let to = last.recorded.position;
-        let advance = Advance {
-            projection: mine.projection.name(),
-            generation: mine.generation,
-            epoch: mine.epoch,
-            from: mine.saved,
-            to,
-            event_id: last.recorded.event_id,
-            now: self.now(),
-        };
-        let moved = match writer.into_transaction() {
-            Some(mut transaction) => {
-                match self.generations.advance_in(&mut transaction, advance).await {
-                    Ok(true) => transaction.commit().await.map(|()| true),
-                    other => other,
-                }
-            }
-            None if mine.saved_at.elapsed() < SAVE => {
-                mine.position = to;
-                return Outcome::Done;
-            }
-            None => self.generations.advance(advance).await,
-        };
-        match moved {
-            Ok(true) => {
-                mine.position = to;
-                mine.saved = to;
-                mine.saved_at = Instant::now();
-                Outcome::Done
-            }
-            Ok(false) => Outcome::Lost,
-            Err(error) if is_unavailable(&error) => Outcome::Lost,
-            Err(error) => Outcome::Failed(error.into()),
-        }
-    }
-
-    /// Backs off, looks for the culprit event by event, and stops after too many tries of it.
-    async fn failed(
-        &self,
-        mut mine: Owned,
-        page: &[Fact],
-        error: &ProjectionError,
-    ) -> Option<Owned> {
-        let (name, generation) = (mine.projection.name(), mine.generation);
-        let culprit = match error {
-            ProjectionError::Unreadable { position, .. } => Some(*position),
-            _ if page.len() == 1 => page.first().map(|fact| fact.recorded.position),
-            _ => None,
-        };
-        mine.attempts += 1;
-        let stopped = mine.attempts >= ATTEMPTS && page.len() <= 1;
-        if page.len() > 1 {
-            mine.careful_until = page.last().map_or(0, |fact| fact.recorded.position);
-            mine.attempts = 0;
-        }
-        let noted = self
-            .generations
-            .fail(
-                name,
-                generation,
-                mine.epoch,
-                mine.attempts,
-                &error.to_string(),
-                culprit,
-                stopped,
-                self.now(),
-            )
-            .await;
-        // another node has it, or it was dropped with its tables: then the failure is nobody's
-        if !matches!(noted, Ok(true)) {
-            return None;
-        }
-        tracing::error!(
-            error = error as &dyn std::error::Error,
-            projection = name,
-            generation,
-            position = culprit.unwrap_or(mine.position + 1),
-            attempts = mine.attempts,
-            stopped,
-            "a page cannot be projected"
-        );
-        if stopped {
-            return None;
-        }
-        let wait = u64::try_from(mine.attempts)
-            .unwrap_or_default()
-            .saturating_mul(100);
-        mine.not_before = Instant::now() + Duration::from_millis(wait);
-        Some(mine)
     }
 
     /// Saves a checkpoint that ran ahead of its row over events without rows. True when the row says so.

@@ -7,6 +7,7 @@ use anyhow::{Context, bail, ensure};
 use clap::Args;
 use event_log::homes::{Homes, Target};
 use event_log::keys::Keys;
+use event_log::pooling;
 use event_log::reader::Reader;
 use projections::generations::State;
 use projections::projector::{Parts, Projector};
@@ -77,6 +78,7 @@ pub async fn run(config: &Config, arguments: &Arguments) -> anyhow::Result<()> {
     let Some(homes) = report.note("database", reachable(config).await)? else {
         return report.end();
     };
+    report.note("connections", sessions(&homes).await)?;
     look_inside(config, arguments, &homes, &mut report).await?;
     homes.close().await;
     report.end()
@@ -132,6 +134,11 @@ async fn reachable(config: &Config) -> anyhow::Result<(Homes, String)> {
         Target::Sqlite { directory } => format!("SQLite files in {}", directory.display()),
     };
     Ok((homes, words))
+}
+
+async fn sessions(homes: &Homes) -> anyhow::Result<((), String)> {
+    pooling::check(homes.target()).await?;
+    Ok(((), "keep what the server needs of them".to_owned()))
 }
 
 async fn intact(homes: &Homes) -> anyhow::Result<((), String)> {

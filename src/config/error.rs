@@ -60,6 +60,14 @@ pub enum ConfigError {
         "DATABASE_URL is not a Postgres URL like postgres://user:password@host:5432/database (special characters in a password are percent-encoded)"
     )]
     PostgresUrl,
+    /// A direct URL that is not of Postgres or does not parse.
+    #[error(
+        "SOULSENSE_DATABASE_DIRECT_URL is not a Postgres URL like postgres://user:password@host:5432/database"
+    )]
+    DirectUrl,
+    /// A direct URL where the database is SQLite.
+    #[error("SOULSENSE_DATABASE_DIRECT_URL is for Postgres, and DATABASE_URL names none")]
+    DirectWithoutPostgres,
     /// A SQLite URL that names no directory.
     #[error(
         "DATABASE_URL: sqlite: takes a directory for the database files, without options; in memory is not supported"

@@ -106,6 +106,44 @@ fn the_engine_is_chosen_by_scheme() {
 }
 
 #[test]
+fn a_direct_url_is_a_second_address_of_a_postgres_database() -> Outcome {
+    let config = |database: &str, direct: &str| -> Result<Config, Box<dyn std::error::Error>> {
+        Ok(Config {
+            database_url: Some(database.parse()?),
+            database_direct_url: Some(direct.parse()?),
+            ..Config::defaults()?
+        })
+    };
+    let good = config(
+        "postgres://pooler/soul",
+        "postgresql+asyncpg://db/soul?ssl=require",
+    )?;
+    good.check()?;
+    let direct = good.direct_url(&good.database()?)?.ok_or("it is lost")?;
+    assert_eq!(direct.expose(), "postgresql://db/soul?sslmode=require");
+    assert!(!format!("{good:?}").contains("db/soul"));
+    for (database, direct, said) in [
+        (
+            "sqlite:data",
+            "postgres://u:hunter2@db/soul",
+            "is for Postgres",
+        ),
+        (
+            "postgres://pooler/soul",
+            "sqlite:hunter2",
+            "is not a Postgres URL",
+        ),
+        ("postgres://pooler/soul", "hunter2", "is not a Postgres URL"),
+    ] {
+        let complaint = config(database, direct)?.check().err().ok_or("accepted")?;
+        let complaint = complaint.to_string();
+        assert!(complaint.contains(said), "{complaint}");
+        assert!(!complaint.contains("hunter2"), "{complaint}");
+    }
+    Ok(())
+}
+
+#[test]
 fn another_url_is_one_clear_line_without_its_password() {
     for text in [
         "",

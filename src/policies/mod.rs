@@ -83,12 +83,14 @@ pub async fn run(policy: Arc<dyn Policy>, node: Arc<Node>, stop: CancellationTok
     let mut pause = POLL;
     while !stop.is_cancelled() {
         committed.mark_unchanged();
+        let mut ours = false;
         match turn(policy.as_ref(), &node, &stop).await {
-            Ok(true) => {
+            Ok(Turn::More) => {
                 pause = POLL;
                 continue;
             }
-            Ok(false) => pause = POLL,
+            Ok(Turn::Done) => (pause, ours) = (POLL, true),
+            Ok(Turn::Elsewhere) => pause = POLL,
             Err(error) => {
                 tracing::error!(
                     error = format!("{error:#}"),
@@ -101,7 +103,7 @@ pub async fn run(policy: Arc<dyn Policy>, node: Arc<Node>, stop: CancellationTok
         tokio::select! {
             () = stop.cancelled() => {}
             () = tokio::time::sleep(pause) => {}
-            _ = committed.changed(), if pause == POLL => {}
+            _ = committed.changed(), if ours => {}
         }
     }
     if let Err(error) = node.subscriptions.release(name).await {
@@ -113,20 +115,31 @@ pub async fn run(policy: Arc<dyn Policy>, node: Arc<Node>, stop: CancellationTok
     }
 }
 
-/// One page. True when there may be more.
-async fn turn(policy: &dyn Policy, node: &Node, stop: &CancellationToken) -> anyhow::Result<bool> {
+/// What one look came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// There may be more to do now.
+    More,
+    /// Everything is done.
+    Done,
+    /// Another node runs the policy: only its end is worth looking for.
+    Elsewhere,
+}
+
+/// One page.
+async fn turn(policy: &dyn Policy, node: &Node, stop: &CancellationToken) -> anyhow::Result<Turn> {
     let name = policy.name();
     let reader = node.log.reader();
     let head = reader.head().await?.position;
     let Some(lease) = lease(policy, node, head).await? else {
-        return Ok(false);
+        return Ok(Turn::Elsewhere);
     };
     if lease.position >= head {
-        return Ok(false);
+        return Ok(Turn::Done);
     }
     let page = reader.page(lease.position, head, PAGE).await?;
     let Some(last) = page.last().map(|event| event.position) else {
-        return Ok(false);
+        return Ok(Turn::Done);
     };
     let handled = page
         .into_iter()
@@ -135,11 +148,12 @@ async fn turn(policy: &dyn Policy, node: &Node, stop: &CancellationToken) -> any
         node.log.keys(),
         &domain::upcasters::all(),
         handled.collect(),
+        |_| true,
     )
     .await?;
     match dispatch(policy, node, lease, facts, stop).await {
         Ok(true) => {}
-        Ok(false) => return Ok(false),
+        Ok(false) => return Ok(Turn::Elsewhere),
         Err(error) => {
             node.subscriptions
                 .fail(name, lease, "a command failed; see the server's log")
@@ -147,7 +161,11 @@ async fn turn(policy: &dyn Policy, node: &Node, stop: &CancellationToken) -> any
             return Err(error);
         }
     }
-    Ok(node.subscriptions.advance(name, lease, last).await? && last < head)
+    Ok(match node.subscriptions.advance(name, lease, last).await? {
+        true if last < head => Turn::More,
+        true => Turn::Done,
+        false => Turn::Elsewhere,
+    })
 }
 
 async fn lease(policy: &dyn Policy, node: &Node, head: i64) -> anyhow::Result<Option<Lease>> {

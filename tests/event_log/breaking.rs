@@ -28,6 +28,7 @@ async fn behind_a_proxy(bounds: Bounds) -> Result<(Installation, Proxy, Appender
     let Target::Postgres {
         url,
         max_connections,
+        ..
     } = installation.target()
     else {
         return Err("not on Postgres".into());
@@ -41,6 +42,7 @@ async fn behind_a_proxy(bounds: Bounds) -> Result<(Installation, Proxy, Appender
             .port(proxy.port())
             .to_url_lossy()
             .to_string(),
+        direct_url: None,
         max_connections: *max_connections,
     };
     let (appender, _task) = Appender::start(&target, bounds).await?;

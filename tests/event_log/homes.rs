@@ -79,6 +79,7 @@ async fn a_schema_of_a_newer_version_is_refused() -> Outcome {
 async fn a_url_that_cannot_be_read_is_refused_without_its_password() -> Outcome {
     let target = Target::Postgres {
         url: "postgres://soulsense:hunter2@localhost:port/soulsense".to_owned(),
+        direct_url: None,
         max_connections: 2,
     };
     let Err(error) = Homes::open(&target).await else {

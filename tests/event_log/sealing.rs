@@ -129,7 +129,7 @@ async fn every_reader_opens_what_was_sealed() -> Outcome {
         let other = Process::beside(installation).await?;
         let diary: Loaded<Diary> = other.log.load("two").await?;
         assert_eq!(diary.state.notes, [words()]);
-        let opened = open_page(&fresh_keys(installation), page(&process).await?).await?;
+        let opened = open_page(&fresh_keys(installation), page(&process).await?, |_| true).await?;
         assert_eq!(opened.len(), 6);
         for event in &opened {
             let payload = event.payload.as_ref().map_err(ToString::to_string)?;
@@ -161,7 +161,8 @@ async fn a_sealed_payload_opens_only_in_its_own_place() -> Outcome {
         for change in changes {
             let mut moved = stored[2].clone();
             change(&mut moved);
-            let opened = open_page(process.log.keys(), vec![moved, stored[3].clone()]).await?;
+            let opened =
+                open_page(process.log.keys(), vec![moved, stored[3].clone()], |_| true).await?;
             assert!(matches!(
                 sealing_error(&opened[0]),
                 Some(SealingError::Key(KeyError::Unopenable))
@@ -176,7 +177,7 @@ async fn a_sealed_payload_opens_only_in_its_own_place() -> Outcome {
         );
         payload["$sealed"]["kid"] = other["$sealed"]["kid"].clone();
         swapped.payload = payload.to_string();
-        let opened = open_page(process.log.keys(), vec![swapped]).await?;
+        let opened = open_page(process.log.keys(), vec![swapped], |_| true).await?;
         assert!(sealing_error(&opened[0]).is_some());
         Ok(())
     })
@@ -202,7 +203,7 @@ async fn with_the_subjects_key_everything_of_theirs_is_erased() -> Outcome {
             let others: Loaded<Card> = process.log.load("other").await?;
             assert_eq!(others.state.notes, [words()]);
         }
-        let opened = open_page(&fresh_keys(installation), page(&process).await?).await?;
+        let opened = open_page(&fresh_keys(installation), page(&process).await?, |_| true).await?;
         let erased = opened
             .iter()
             .filter(|event| {
@@ -287,7 +288,7 @@ async fn a_missing_key_is_an_error_and_no_erasure() -> Outcome {
             };
             assert!(error.contains("a key is missing"), "{error}");
         }
-        let opened = open_page(&fresh_keys(installation), page(&process).await?).await?;
+        let opened = open_page(&fresh_keys(installation), page(&process).await?, |_| true).await?;
         assert!(opened.iter().all(|event| matches!(
             sealing_error(event),
             Some(SealingError::Key(KeyError::Missing))
@@ -311,7 +312,7 @@ async fn keys_that_cannot_be_reached_are_an_error_and_no_erasure() -> Outcome {
         let homes = installation.reopened().await?;
         let keys = Keys::new(homes.keys.clone(), &master());
         homes.keys.close().await;
-        let opened = open_page(&keys, page(&process).await?).await;
+        let opened = open_page(&keys, page(&process).await?, |_| true).await;
         assert!(matches!(
             opened,
             Err(ReadError::Sealing(SealingError::Key(KeyError::Database(_))))

@@ -1,9 +1,11 @@
 //! The runner of projections, told on both engines: exactly once, whoever runs and whoever dies.
 
+mod bulk;
 mod leases;
 mod poison;
 mod rebuilding;
 mod upkeep;
+mod versions;
 
 use std::error::Error;
 use std::sync::Arc;
@@ -17,7 +19,7 @@ use event_log::content_hash::Content;
 use event_log::database::Statement;
 use event_log::homes::Homes;
 use event_log::keys::{Keys, Secret};
-use event_log::{EventLog, fetch_one, insert_rows};
+use event_log::{EventLog, execute_rows, fetch_one};
 use projections::audit::Audit;
 use projections::fact::Fact;
 use projections::generations::{Generation, State};
@@ -83,7 +85,7 @@ impl Projection for Tallies {
         }
         let sql = writer.sql(&ADD);
         let transaction = writer.transaction().await?;
-        insert_rows!(in *transaction, &sql, streams, |row, stream| {
+        execute_rows!(in *transaction, &sql, streams, |row, stream| {
             row.push_bind(stream.0);
             row.push_bind(stream.1);
         })?;

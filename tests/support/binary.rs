@@ -100,7 +100,13 @@ impl Machine {
 
     /// Starts a server on a free port and waits until it is ready.
     pub async fn serve(&self) -> Result<Server, Box<dyn Error>> {
+        self.serve_with(&[]).await
+    }
+
+    /// The same with further environment variables.
+    pub async fn serve_with(&self, variables: &[(&str, &str)]) -> Result<Server, Box<dyn Error>> {
         let mut command = self.command(&["serve", "--listen", "127.0.0.1:0", "--log-format=json"]);
+        command.envs(variables.iter().copied());
         command.stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn()?;
         let errors = child.stderr.take().ok_or("no standard error")?;

@@ -39,6 +39,7 @@ impl Installation {
                 let database = fresh_database().await?;
                 let target = Target::Postgres {
                     url: database.url().to_owned(),
+                    direct_url: None,
                     max_connections: 8,
                 };
                 (target, None, Some(database))

@@ -2,8 +2,10 @@
 
 pub mod app;
 pub mod binary;
+pub mod black_hole;
 pub mod engines;
 pub mod gate;
+pub mod pgbouncer;
 pub mod postgres;
 pub mod rebuild;
 pub mod staff;

@@ -1,1 +1,1 @@
-DELETE FROM {xp_awards} WHERE account_id = $1
+DELETE FROM {xp_awards} WHERE account_id IN ({rows})

@@ -1,1 +1,1 @@
-DELETE FROM {streaks} WHERE account_id = $1
+DELETE FROM {streaks} WHERE account_id IN ({rows})

@@ -1,1 +1,1 @@
-DELETE FROM {progress} WHERE account_id = $1
+DELETE FROM {progress} WHERE account_id IN ({rows})

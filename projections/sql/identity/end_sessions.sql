@@ -1,1 +1,1 @@
-DELETE FROM {sessions} WHERE account_id = $1 AND account_sequence < $2
+DELETE FROM {sessions} WHERE id IN ({rows})

@@ -16,8 +16,6 @@ CREATE TABLE {accounts} (
     session_floor BIGINT      NOT NULL
 );
 
-CREATE INDEX {#accounts}_by_registration ON {accounts} (registered_at, id);
-CREATE INDEX {#accounts}_by_purge ON {accounts} (purge_after) WHERE purge_after IS NOT NULL;
 
 -- One row a signed-in device; what it says about itself is sealed.
 CREATE TABLE {sessions} (

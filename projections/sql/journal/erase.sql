@@ -1,1 +1,1 @@
-DELETE FROM {entries} WHERE id = $1
+DELETE FROM {entries} WHERE id IN ({rows})

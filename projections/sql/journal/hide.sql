@@ -1,1 +1,4 @@
-UPDATE {entries} SET deleted = $2 WHERE id = $1
+WITH change (id, deleted) AS ({rows})
+UPDATE {entries} AS e SET deleted = c.deleted
+  FROM change c
+ WHERE e.id = c.id

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use event_log::database::Statement;
-use event_log::{insert_rows, statement};
+use event_log::{execute_rows, statement};
 
 use crate::fact::Fact;
 use crate::projection::{Projection, ProjectionError, Writer};
@@ -31,6 +31,10 @@ impl Projection for Audit {
         include_str!("../../sql/audit/schema.sql")
     }
 
+    fn indexes(&self) -> &'static str {
+        include_str!("../../sql/audit/indexes.sql")
+    }
+
     fn handles(&self, _: &str, _: &str) -> bool {
         true
     }
@@ -46,7 +50,7 @@ impl Projection for Audit {
     ) -> Result<(), ProjectionError> {
         let sql = writer.sql(&ADD_EVENTS);
         let transaction = writer.transaction().await?;
-        insert_rows!(in *transaction, &sql, page, |row, fact| {
+        execute_rows!(in *transaction, &sql, page, |row, fact| {
             let event = &fact.recorded;
             row.push_bind(event.position);
             row.push_bind(event.event_id);

@@ -8,7 +8,7 @@ use cqrs_es::Aggregate;
 use domain::gamification::progress::{self, ProgressEvent, Reason, StreakKind};
 use domain::identity::account::{Account, AccountEvent};
 use event_log::database::Statement;
-use event_log::{execute, insert_rows, statement};
+use event_log::{execute_rows, statement};
 use uuid::Uuid;
 
 use crate::fact::{Event, Fact};
@@ -153,15 +153,15 @@ impl Folded {
         let totals: Vec<(Uuid, i64)> = self.xp.into_iter().collect();
         let streaks: Vec<_> = self.streaks.into_iter().collect();
         let transaction = writer.transaction().await?;
-        for account_id in self.erased {
-            for sql in &erase {
-                execute!(in *transaction, sql, account_id)?;
-            }
+        for sql in &erase {
+            execute_rows!(in *transaction, sql, self.erased, |row, account_id| {
+                row.push_bind(*account_id);
+            })?;
         }
-        insert_rows!(in *transaction, &add_xp, totals, |row, item| {
+        execute_rows!(in *transaction, &add_xp, totals, |row, item| {
             row.push_bind(item.0).push_bind(item.1);
         })?;
-        insert_rows!(in *transaction, &set_streaks, streaks, |row, item| {
+        execute_rows!(in *transaction, &set_streaks, streaks, |row, item| {
             let ((account_id, activity), days) = item;
             row.push_bind(*account_id)
                 .push_bind(activity.slug())
@@ -170,7 +170,7 @@ impl Folded {
                 .push_bind(i64::from(days.freezes))
                 .push_bind(days.last);
         })?;
-        insert_rows!(in *transaction, &add_awards, self.awards, |row, award| {
+        execute_rows!(in *transaction, &add_awards, self.awards, |row, award| {
             row.push_bind(award.position)
                 .push_bind(award.account_id)
                 .push_bind(i64::from(award.amount))

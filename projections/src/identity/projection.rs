@@ -12,7 +12,7 @@ use domain::personal::Personal;
 use event_log::database::Statement;
 use event_log::keys::KeyError;
 use event_log::sealing::{Cell, SealingError, seal_column};
-use event_log::{execute, insert_rows, statement};
+use event_log::{execute_rows, statement};
 use uuid::Uuid;
 
 use crate::fact::{Event, Fact};
@@ -21,12 +21,12 @@ use crate::projection::{Projection, ProjectionError, Writer};
 pub(super) const NAME: &str = "accounts";
 
 static REGISTER: Statement = statement!("../../sql/identity/register.sql");
-static CHANGE: Statement = statement!("../../sql/identity/change.sql");
-static ERASE_ACCOUNT: Statement = statement!("../../sql/identity/erase_account.sql");
+static CHANGE_ACCOUNTS: Statement = statement!("../../sql/identity/change_accounts.sql");
+static ERASE_ACCOUNTS: Statement = statement!("../../sql/identity/erase_accounts.sql");
 static START_SESSIONS: Statement = statement!("../../sql/identity/start_sessions.sql");
-static REFRESH_SESSION: Statement = statement!("../../sql/identity/refresh_session.sql");
-static END_SESSION: Statement = statement!("../../sql/identity/end_session.sql");
+static REFRESH_SESSIONS: Statement = statement!("../../sql/identity/refresh_sessions.sql");
 static END_SESSIONS: Statement = statement!("../../sql/identity/end_sessions.sql");
+static END_SESSIONS_BELOW: Statement = statement!("../../sql/identity/end_sessions_below.sql");
 
 /// Events of an account that change nothing in its row.
 const LEAVES_NO_ROW: &[&str] = &[
@@ -70,6 +70,10 @@ impl Projection for Accounts {
 
     fn schema(&self) -> &'static str {
         include_str!("../../sql/identity/schema.sql")
+    }
+
+    fn indexes(&self) -> &'static str {
+        include_str!("../../sql/identity/indexes.sql")
     }
 
     fn handles(&self, aggregate_type: &str, event_type: &str) -> bool {
@@ -291,19 +295,21 @@ impl Folded {
     }
 
     async fn write_accounts(&self, writer: &mut Writer<'_>) -> Result<(), ProjectionError> {
-        let (register, change) = (writer.sql(&REGISTER), writer.sql(&CHANGE));
-        let erase = writer.sql(&ERASE_ACCOUNT);
+        let (register, change) = (writer.sql(&REGISTER), writer.sql(&CHANGE_ACCOUNTS));
+        let erase = writer.sql(&ERASE_ACCOUNTS);
         let new: Vec<_> = self
             .accounts
             .iter()
             .filter_map(|(id, change)| Some((id, change, change.registered.as_ref()?)))
             .collect();
-        let changed = self
+        let changed: Vec<_> = self
             .accounts
             .iter()
-            .filter(|(_, change)| change.registered.is_none());
+            .filter(|(_, change)| change.registered.is_none())
+            .collect();
+        let erased: Vec<_> = self.erased.iter().collect();
         let transaction = writer.transaction().await?;
-        insert_rows!(in *transaction, &register, new, |row, (id, change, registered)| {
+        execute_rows!(in *transaction, &register, new, |row, (id, change, registered)| {
             row.push_bind(**id);
             row.push_bind(registered.username.as_ref());
             row.push_bind(registered.email.as_ref());
@@ -317,37 +323,37 @@ impl Folded {
             row.push_bind(change.admin.unwrap_or(false));
             row.push_bind(change.session_floor.unwrap_or(0));
         })?;
-        for (id, to) in changed {
-            execute!(
-                in *transaction,
-                &change,
-                *id,
-                to.suspended,
-                to.deletion.is_some(),
-                to.deletion.and_then(Deletion::purge_after),
-                to.erasing,
-                to.two_factor,
-                to.moderator,
-                to.auditor,
-                to.admin,
-                to.session_floor
-            )?;
-        }
-        for id in &self.erased {
-            execute!(in *transaction, &erase, *id)?;
-        }
+        execute_rows!(in *transaction, &change, changed, |row, (id, to)| {
+            row.push_bind(**id);
+            row.push_bind(to.suspended);
+            row.push_bind(to.deletion.is_some());
+            row.push_bind(to.deletion.and_then(Deletion::purge_after));
+            row.push_bind(to.erasing);
+            row.push_bind(to.two_factor);
+            row.push_bind(to.moderator);
+            row.push_bind(to.auditor);
+            row.push_bind(to.admin);
+            row.push_bind(to.session_floor);
+        })?;
+        execute_rows!(in *transaction, &erase, erased, |row, id| {
+            row.push_bind(**id);
+        })?;
         Ok(())
     }
 
     async fn write_sessions(&self, writer: &mut Writer<'_>) -> Result<(), ProjectionError> {
-        let (start, refresh) = (writer.sql(&START_SESSIONS), writer.sql(&REFRESH_SESSION));
-        let (end, end_all) = (writer.sql(&END_SESSION), writer.sql(&END_SESSIONS));
+        let (start, refresh) = (writer.sql(&START_SESSIONS), writer.sql(&REFRESH_SESSIONS));
+        let (end, end_below) = (writer.sql(&END_SESSIONS), writer.sql(&END_SESSIONS_BELOW));
         let started: Vec<_> = self.started.iter().collect();
+        let refreshed: Vec<_> = self.refreshed.iter().collect();
+        let floors: Vec<_> = self.floors.iter().collect();
+        let ended: Vec<_> = self.ended.iter().collect();
         let transaction = writer.transaction().await?;
-        for (account_id, floor) in &self.floors {
-            execute!(in *transaction, &end_all, *account_id, *floor)?;
-        }
-        insert_rows!(in *transaction, &start, started, |row, (id, session)| {
+        execute_rows!(in *transaction, &end_below, floors, |row, (account_id, floor)| {
+            row.push_bind(**account_id);
+            row.push_bind(**floor);
+        })?;
+        execute_rows!(in *transaction, &start, started, |row, (id, session)| {
             row.push_bind(**id);
             row.push_bind(session.account_id);
             row.push_bind(session.account_sequence);
@@ -358,12 +364,14 @@ impl Folded {
             row.push_bind(session.ip.as_ref());
             row.push_bind(session.user_agent.as_ref());
         })?;
-        for (id, (refreshed_at, expires_at)) in &self.refreshed {
-            execute!(in *transaction, &refresh, *id, *refreshed_at, *expires_at)?;
-        }
-        for id in &self.ended {
-            execute!(in *transaction, &end, *id)?;
-        }
+        execute_rows!(in *transaction, &refresh, refreshed, |row, (id, (refreshed_at, expires_at))| {
+            row.push_bind(**id);
+            row.push_bind(*refreshed_at);
+            row.push_bind(*expires_at);
+        })?;
+        execute_rows!(in *transaction, &end, ended, |row, id| {
+            row.push_bind(**id);
+        })?;
         Ok(())
     }
 }

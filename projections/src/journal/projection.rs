@@ -12,7 +12,7 @@ use domain::personal::Personal;
 use event_log::database::Statement;
 use event_log::keys::{DataKey, KeyError};
 use event_log::sealing::{Cell, SealingError, seal_column};
-use event_log::{execute, insert_rows, statement};
+use event_log::{execute_rows, statement};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -27,7 +27,7 @@ static WRITE: Statement = statement!("../../sql/journal/write.sql");
 static REVISE: Statement = statement!("../../sql/journal/revise.sql");
 static HIDE: Statement = statement!("../../sql/journal/hide.sql");
 static ERASE: Statement = statement!("../../sql/journal/erase.sql");
-static ERASE_SUBJECT: Statement = statement!("../../sql/journal/erase_subject.sql");
+static ERASE_SUBJECTS: Statement = statement!("../../sql/journal/erase_subjects.sql");
 
 /// The projection of entries.
 #[derive(Debug)]
@@ -77,6 +77,34 @@ struct Words {
     patterns: String,
     word_count: i64,
     reading_time_mins: f64,
+}
+
+/// Binds the columns of [`Words`] in their order; on which engine is for the compiler to know.
+macro_rules! bind_words {
+    ($row:ident, $words:expr) => {
+        $row.push_bind($words.updated_at);
+        $row.push_bind($words.revision);
+        $row.push_bind($words.title.as_deref());
+        $row.push_bind($words.content.as_slice());
+        $row.push_bind($words.tags.as_slice());
+        $row.push_bind($words.stress_triggers.as_deref());
+        $row.push_bind($words.daily_schedule.as_deref());
+        $row.push_bind($words.mood_rating);
+        $row.push_bind($words.energy_level);
+        $row.push_bind($words.stress_level);
+        $row.push_bind($words.sleep_quality);
+        $row.push_bind($words.sleep_hours);
+        $row.push_bind($words.work_hours);
+        $row.push_bind($words.screen_time_mins);
+        $row.push_bind($words.language);
+        $row.push_bind($words.entry_date);
+        $row.push_bind($words.sentiment_compound);
+        $row.push_bind($words.sentiment_score);
+        $row.push_bind($words.sentiment_label);
+        $row.push_bind($words.patterns.as_str());
+        $row.push_bind($words.word_count);
+        $row.push_bind($words.reading_time_mins);
+    };
 }
 
 #[async_trait]
@@ -198,87 +226,42 @@ impl Folded {
     }
 
     async fn write(self, writer: &mut Writer<'_>) -> Result<(), ProjectionError> {
-        let mut new = Vec::new();
-        let mut rest = Vec::new();
-        for (id, change) in self.entries {
+        let (mut new, mut revised, mut hidden) = (Vec::new(), Vec::new(), Vec::new());
+        let mut erased = Vec::new();
+        for (id, change) in &self.entries {
             match change {
-                Change::Write(row) => new.push((id, *row)),
-                change => rest.push((id, change)),
+                Change::Write(row) => new.push((*id, row.as_ref())),
+                Change::Alter { words, deleted } => {
+                    revised.extend(words.as_ref().map(|words| (*id, words.as_ref())));
+                    hidden.extend(deleted.map(|deleted| (*id, deleted)));
+                }
+                Change::Erase => erased.push(*id),
             }
         }
         let (write, revise, hide) = (writer.sql(&WRITE), writer.sql(&REVISE), writer.sql(&HIDE));
-        let (erase, erase_subject) = (writer.sql(&ERASE), writer.sql(&ERASE_SUBJECT));
+        let (erase, erase_subjects) = (writer.sql(&ERASE), writer.sql(&ERASE_SUBJECTS));
         let transaction = writer.transaction().await?;
-        insert_rows!(in *transaction, &write, new, |row, item| {
-            let (id, Row { account_id, created_at, deleted, words }) = item;
-            row.push_bind(*id)
-                .push_bind(*account_id)
-                .push_bind(*created_at)
-                .push_bind(words.updated_at)
-                .push_bind(*deleted)
-                .push_bind(words.revision)
-                .push_bind(words.title.clone())
-                .push_bind(words.content.clone())
-                .push_bind(words.tags.clone())
-                .push_bind(words.stress_triggers.clone())
-                .push_bind(words.daily_schedule.clone())
-                .push_bind(words.mood_rating)
-                .push_bind(words.energy_level)
-                .push_bind(words.stress_level)
-                .push_bind(words.sleep_quality)
-                .push_bind(words.sleep_hours)
-                .push_bind(words.work_hours)
-                .push_bind(words.screen_time_mins)
-                .push_bind(words.language)
-                .push_bind(words.entry_date)
-                .push_bind(words.sentiment_compound)
-                .push_bind(words.sentiment_score)
-                .push_bind(words.sentiment_label)
-                .push_bind(words.patterns.clone())
-                .push_bind(words.word_count)
-                .push_bind(words.reading_time_mins);
+        execute_rows!(in *transaction, &write, new, |row, (id, entry)| {
+            row.push_bind(*id);
+            row.push_bind(entry.account_id);
+            row.push_bind(entry.created_at);
+            row.push_bind(entry.deleted);
+            bind_words!(row, entry.words);
         })?;
-        for (id, change) in &rest {
-            let Change::Alter { words, deleted } = change else {
-                execute!(in *transaction, &erase, *id)?;
-                continue;
-            };
-            if let Some(words) = words {
-                execute!(
-                    in *transaction,
-                    &revise,
-                    *id,
-                    words.updated_at,
-                    words.revision,
-                    &words.title,
-                    &words.content,
-                    &words.tags,
-                    &words.stress_triggers,
-                    &words.daily_schedule,
-                    words.mood_rating,
-                    words.energy_level,
-                    words.stress_level,
-                    words.sleep_quality,
-                    words.sleep_hours,
-                    words.work_hours,
-                    words.screen_time_mins,
-                    words.language,
-                    words.entry_date,
-                    words.sentiment_compound,
-                    words.sentiment_score,
-                    words.sentiment_label,
-                    &words.patterns,
-                    words.word_count,
-                    words.reading_time_mins
-                )?;
-            }
-            if let Some(deleted) = deleted {
-                execute!(in *transaction, &hide, *id, *deleted)?;
-            }
-        }
-        for subject in self.erased_subjects {
-            execute!(in *transaction, &erase_subject, subject)?;
-        }
+        execute_rows!(in *transaction, &revise, revised, |row, (id, words)| {
+            row.push_bind(*id);
+            bind_words!(row, words);
+        })?;
+        execute_rows!(in *transaction, &hide, hidden, |row, (id, deleted)| {
+            row.push_bind(*id);
+            row.push_bind(*deleted);
+        })?;
+        execute_rows!(in *transaction, &erase, erased, |row, id| {
+            row.push_bind(*id);
+        })?;
+        execute_rows!(in *transaction, &erase_subjects, self.erased_subjects, |row, subject| {
+            row.push_bind(*subject);
+        })?;
         Ok(())
     }
 }

@@ -148,7 +148,7 @@ async fn facts(node: &Node, id: EntryId) -> Result<Vec<Fact>, Problem> {
         .stream(entry::Entry::TYPE, &id.to_string())
         .await
         .map_err(crate::http::command::query_failed)?;
-    read_page(node.log.keys(), &domain::upcasters::all(), stream)
+    read_page(node.log.keys(), &domain::upcasters::all(), stream, |_| true)
         .await
         .map_err(Problem::unavailable)
 }

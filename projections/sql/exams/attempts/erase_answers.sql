@@ -1,1 +1,1 @@
-DELETE FROM {exam_answers} WHERE exam_id = $1
+DELETE FROM {exam_answers} WHERE exam_id IN ({rows})

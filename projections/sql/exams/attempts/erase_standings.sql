@@ -1,1 +1,1 @@
-DELETE FROM {exam_standings} WHERE exam_id = $1
+DELETE FROM {exam_standings} WHERE exam_id IN ({rows})

@@ -1,1 +1,4 @@
-UPDATE {exam_standings} SET hidden = $2 WHERE account_id = $1
+WITH change (account_id, hidden) AS ({rows})
+UPDATE {exam_standings} AS s SET hidden = c.hidden
+FROM change c
+WHERE s.account_id = c.account_id

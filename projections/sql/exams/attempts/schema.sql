@@ -14,7 +14,6 @@ CREATE TABLE {exams} (
     idle_us BIGINT NOT NULL,
     expires_us BIGINT NOT NULL
 );
-CREATE INDEX {#exams}_by_account ON {exams} (account_id, started_at, id);
 CREATE TABLE {exam_answers} (
     exam_id UUID NOT NULL,
     item TEXT NOT NULL,
@@ -52,6 +51,4 @@ CREATE TABLE {exam_standings} (
     hidden BOOLEAN NOT NULL,
     PRIMARY KEY (account_id, instrument, bank_version, scoring_version)
 );
-CREATE INDEX {#exam_standings}_by_result
-    ON {exam_standings} (instrument, bank_version, scoring_version, tenths);
 CREATE INDEX {#exam_standings}_by_exam ON {exam_standings} (exam_id);

@@ -7,7 +7,7 @@ use domain::exams::exam::{CategoryResult, Exam, ExamResult, Status};
 use domain::identity::account::Account;
 use event_log::database::Statement;
 use event_log::reader::ReadError;
-use event_log::{execute, insert_rows, statement};
+use event_log::{execute_rows, statement};
 use uuid::Uuid;
 
 use super::fold::{Change, Folded, Started, Words};
@@ -16,7 +16,7 @@ use crate::fact::Fact;
 use crate::projection::{Projection, ProjectionError, Writer};
 
 static ADD_EXAMS: Statement = statement!("../../../sql/exams/attempts/add_exams.sql");
-static CHANGE_EXAM: Statement = statement!("../../../sql/exams/attempts/change_exam.sql");
+static CHANGE_EXAMS: Statement = statement!("../../../sql/exams/attempts/change_exams.sql");
 static SAVE_ANSWERS: Statement = statement!("../../../sql/exams/attempts/save_answers.sql");
 static ADD_RESULTS: Statement = statement!("../../../sql/exams/attempts/add_results.sql");
 static ADD_CATEGORY_RESULTS: Statement =
@@ -28,7 +28,7 @@ static ERASE: [Statement; 5] = [
     statement!("../../../sql/exams/attempts/erase_category_results.sql"),
     statement!("../../../sql/exams/attempts/erase_results.sql"),
     statement!("../../../sql/exams/attempts/erase_standings.sql"),
-    statement!("../../../sql/exams/attempts/erase_exam.sql"),
+    statement!("../../../sql/exams/attempts/erase_exams.sql"),
 ];
 
 /// Every member's attempts with their results.
@@ -47,6 +47,10 @@ impl Projection for Exams {
 
     fn schema(&self) -> &'static str {
         include_str!("../../../sql/exams/attempts/schema.sql")
+    }
+
+    fn indexes(&self) -> &'static str {
+        include_str!("../../../sql/exams/attempts/indexes.sql")
     }
 
     fn handles(&self, aggregate_type: &str, event_type: &str) -> bool {
@@ -188,7 +192,7 @@ async fn add_exams(rows: &[StartedRow<'_>], writer: &mut Writer<'_>) -> Result<(
     }
     let sql = writer.sql(&ADD_EXAMS);
     let transaction = writer.transaction().await?;
-    insert_rows!(in *transaction, &sql, rows, |row, exam| {
+    execute_rows!(in *transaction, &sql, rows, |row, exam| {
         row.push_bind(exam.id);
         row.push_bind(exam.started.account_id);
         row.push_bind(exam.started.instrument.as_str());
@@ -203,28 +207,24 @@ async fn add_exams(rows: &[StartedRow<'_>], writer: &mut Writer<'_>) -> Result<(
         row.push_bind(exam.completed_at);
         row.push_bind(exam.started.idle_us);
         row.push_bind(exam.expires_us);
-    })
+    })?;
+    Ok(())
 }
 
 async fn change_exams(rows: &[ChangedRow<'_>], writer: &mut Writer<'_>) -> Result<(), sqlx::Error> {
     if rows.is_empty() {
         return Ok(());
     }
-    let sql = writer.sql(&CHANGE_EXAM);
+    let sql = writer.sql(&CHANGE_EXAMS);
     let transaction = writer.transaction().await?;
-    for ChangedRow { id, change, status } in rows {
-        let active_us = change.last_activity_at.map(|at| at.timestamp_micros());
-        execute!(
-            in *transaction,
-            &sql,
-            *id,
-            status.as_deref(),
-            change.completed_at,
-            active_us,
-            !matches!(change.reflection, Words::Unchanged),
-            change.reflection.sealed()
-        )?;
-    }
+    execute_rows!(in *transaction, &sql, rows, |row, ChangedRow { id, change, status }| {
+        row.push_bind(*id);
+        row.push_bind(status.as_deref());
+        row.push_bind(change.completed_at);
+        row.push_bind(change.last_activity_at.map(|at| at.timestamp_micros()));
+        row.push_bind(!matches!(change.reflection, Words::Unchanged));
+        row.push_bind(change.reflection.sealed());
+    })?;
     Ok(())
 }
 
@@ -243,11 +243,12 @@ async fn save_answers(folded: &Folded, writer: &mut Writer<'_>) -> Result<(), sq
     }
     let sql = writer.sql(&SAVE_ANSWERS);
     let transaction = writer.transaction().await?;
-    insert_rows!(in *transaction, &sql, rows, |row, (exam_id, item, answer)| {
+    execute_rows!(in *transaction, &sql, rows, |row, (exam_id, item, answer)| {
         row.push_bind(*exam_id);
         row.push_bind(*item);
         row.push_bind(*answer);
-    })
+    })?;
+    Ok(())
 }
 
 async fn add_results(rows: &[ScoredRow<'_>], writer: &mut Writer<'_>) -> Result<(), sqlx::Error> {
@@ -257,7 +258,7 @@ async fn add_results(rows: &[ScoredRow<'_>], writer: &mut Writer<'_>) -> Result<
     let add_results = writer.sql(&ADD_RESULTS);
     let add_category_results = writer.sql(&ADD_CATEGORY_RESULTS);
     let transaction = writer.transaction().await?;
-    insert_rows!(in *transaction, &add_results, rows, |row, scored| {
+    execute_rows!(in *transaction, &add_results, rows, |row, scored| {
         let ExamResult { overall, flags, sentiment, .. } = scored.result;
         row.push_bind(scored.exam_id);
         row.push_bind(i64::from(overall.percentage.tenths()));
@@ -270,7 +271,7 @@ async fn add_results(rows: &[ScoredRow<'_>], writer: &mut Writer<'_>) -> Result<
     })?;
     let categories: Vec<&CategoryRow<'_>> =
         rows.iter().flat_map(|scored| &scored.categories).collect();
-    insert_rows!(in *transaction, &add_category_results, categories, |row, category| {
+    execute_rows!(in *transaction, &add_category_results, categories, |row, category| {
         let CategoryRow { exam_id, result, band } = category;
         row.push_bind(*exam_id);
         row.push_bind(result.category.as_str());
@@ -280,7 +281,8 @@ async fn add_results(rows: &[ScoredRow<'_>], writer: &mut Writer<'_>) -> Result<
         row.push_bind(i64::from(result.max));
         row.push_bind(i64::from(result.percentage.tenths()));
         row.push_bind(band.as_deref());
-    })
+    })?;
+    Ok(())
 }
 
 async fn move_standings(folded: &Folded, writer: &mut Writer<'_>) -> Result<(), sqlx::Error> {
@@ -291,7 +293,7 @@ async fn move_standings(folded: &Folded, writer: &mut Writer<'_>) -> Result<(), 
     let hide = writer.sql(&HIDE_STANDINGS);
     let transaction = writer.transaction().await?;
     let rows: Vec<_> = folded.standings.iter().collect();
-    insert_rows!(in *transaction, &save, rows, |row, (key, standing)| {
+    execute_rows!(in *transaction, &save, rows, |row, (key, standing)| {
         row.push_bind(key.account_id);
         row.push_bind(key.instrument.as_str());
         row.push_bind(i64::from(key.bank_version));
@@ -300,19 +302,25 @@ async fn move_standings(folded: &Folded, writer: &mut Writer<'_>) -> Result<(), 
         row.push_bind(i64::from(standing.tenths));
         row.push_bind(false);
     })?;
-    for (account, hidden) in &folded.hidden {
-        execute!(in *transaction, &hide, *account, *hidden)?;
-    }
+    let rows: Vec<_> = folded.hidden.iter().collect();
+    execute_rows!(in *transaction, &hide, rows, |row, (account, hidden)| {
+        row.push_bind(**account);
+        row.push_bind(**hidden);
+    })?;
     Ok(())
 }
 
 async fn erase(folded: &Folded, writer: &mut Writer<'_>) -> Result<(), ProjectionError> {
+    let rows: Vec<_> = folded.erased.iter().collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
     for statement in &ERASE {
         let sql = writer.sql(statement);
-        for id in &folded.erased {
-            let transaction = writer.transaction().await?;
-            execute!(in *transaction, &sql, *id)?;
-        }
+        let transaction = writer.transaction().await?;
+        execute_rows!(in *transaction, &sql, rows, |row, id| {
+            row.push_bind(**id);
+        })?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use cqrs_es::Aggregate;
 use domain::exams::question_bank::{Bank, Item, QuestionBank, QuestionBankEvent};
 use event_log::database::Statement;
 use event_log::reader::ReadError;
-use event_log::{execute, insert_rows, statement};
+use event_log::{execute, execute_rows, statement};
 
 use crate::exams::stored::json;
 use crate::fact::{Event, Fact};
@@ -134,7 +134,7 @@ async fn publish(
         sizes,
         published_at
     )?;
-    insert_rows!(in *transaction, &add_categories, categories, |row, category| {
+    execute_rows!(in *transaction, &add_categories, categories, |row, category| {
         row.push_bind(instrument);
         row.push_bind(version);
         row.push_bind(category.place);
@@ -142,7 +142,7 @@ async fn publish(
         row.push_bind(category.name.as_str());
         row.push_bind(category.questions);
     })?;
-    insert_rows!(in *transaction, &add_items, items, |row, item| {
+    execute_rows!(in *transaction, &add_items, items, |row, item| {
         row.push_bind(instrument);
         row.push_bind(version);
         row.push_bind(item.place);

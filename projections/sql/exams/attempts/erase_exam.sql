@@ -1,1 +1,0 @@
-DELETE FROM {exams} WHERE id = $1

@@ -1,0 +1,1 @@
+DELETE FROM {exams} WHERE id IN ({rows})

@@ -1,1 +1,0 @@
-DELETE FROM {entries} WHERE account_id = $1
