@@ -210,11 +210,7 @@ impl Projector {
 
     /// True when every projection has a live generation of its version.
     pub fn is_live(&self) -> bool {
-        let live = self.progress.now();
-        self.parts
-            .projections
-            .iter()
-            .all(|projection| live.contains_key(projection.name()))
+        self.progress.knows(&self.parts.projections)
     }
 
     /// Runs until `stop`, woken by `committed`; then gives all leases up.
