@@ -4,7 +4,7 @@
 //! - [`node`]: one running process, how it opens, starts and stops
 //! - [`commands`]: carrying out a command; [`policies`]: events that lead to commands
 //! - [`state`]: operational state; [`jobs`]: what happens by itself
-//! - [`purge`]: erasing accounts whose grace is over
+//! - [`purge`]: erasing accounts whose grace is over; [`skipping`]: leaving out an event that cannot be folded
 //! - [`telemetry`], [`clock`]: logs, time and ids
 //! - [`hashing`], [`tokens`], [`totp`], [`revocation`]: what proves who asks
 //! - [`admins`]: whether the house would be left without one
@@ -24,6 +24,7 @@ pub mod node;
 pub mod policies;
 pub mod purge;
 pub mod revocation;
+pub mod skipping;
 pub mod state;
 pub mod telemetry;
 pub mod tokens;

@@ -16,6 +16,7 @@ use domain::gamification::progress::Progress;
 use domain::identity::account::Account;
 use domain::identity::session::Session;
 use domain::journal::entry::Entry;
+use domain::operations::skips::Skips;
 use event_log::append::{AppenderTask, Bounds};
 use event_log::homes::{Homes, Target};
 use event_log::keys::{Keys, Secret};
@@ -87,6 +88,8 @@ pub struct Node {
     pub entries: Commands<Entry>,
     /// Experience points and streaks.
     pub progress: Commands<Progress>,
+    /// What projections leave out.
+    pub skips: Commands<Skips>,
     /// Hashes passwords.
     pub hasher: Hasher,
     /// Signs and checks access tokens.
@@ -199,6 +202,7 @@ impl Node {
             exams: Commands::new(&bus, projections::exams::READ),
             entries: Commands::new(&bus, projections::journal::READ),
             progress: Commands::new(&bus, projections::gamification::READ),
+            skips: Commands::new(&bus, projections::audit::READ),
             revocations: Revocations::new(log.reader(), config.access_token_lifetime()),
             subscriptions: Subscriptions::new(homes.log.clone(), id),
             ladder: Ladder::new(homes.state.clone(), state_key),

@@ -17,6 +17,7 @@ use domain::gamification::progress::{Progress, ProgressEvent};
 use domain::identity::account::{Account, AccountEvent};
 use domain::identity::session::{Session, SessionEvent};
 use domain::journal::entry::{Entry, EntryEvent};
+use domain::operations::skips::{Skips, SkipsEvent};
 use domain::personal::{ERASED, KNOWN};
 use domain::{Aggregate, KeyScope, upcasters};
 use serde_json::{Value, json};
@@ -83,6 +84,8 @@ const NOBODYS: &[(&str, &str, &str)] = &[
     // words of a closed list
     ("session", "session_revoked", "reason"),
     ("progress", "xp_awarded", "reason"),
+    // an operator's words about the program
+    ("skips", "event_skipped", "reason"),
 ];
 
 /// An aggregate's event types, and how its events are read.
@@ -131,6 +134,7 @@ impl Kind {
             Self::of::<Exam>(ExamEvent::TYPES),
             Self::of::<Entry>(EntryEvent::TYPES),
             Self::of::<Progress>(ProgressEvent::TYPES),
+            Self::of::<Skips>(SkipsEvent::TYPES),
         ]
     }
 

@@ -12,6 +12,7 @@ pub mod id;
 pub mod identity;
 pub mod journal;
 pub mod language;
+pub mod operations;
 pub mod personal;
 pub mod rejection;
 pub mod sentiment;

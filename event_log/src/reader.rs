@@ -18,6 +18,7 @@ use crate::{fetch_all, fetch_one, fetch_optional, statement};
 static HEAD: Statement = statement!("../sql/head.sql");
 static PAGE: Statement = statement!("../sql/page.sql");
 static STREAM: Statement = statement!("../sql/stream.sql");
+static STREAMS: Statement = statement!("../sql/streams.sql");
 static STREAM_PAGE: Statement = statement!("../sql/stream_page.sql");
 static COUNTS: Statement = statement!("../sql/counts.sql");
 static EVENT_AT: Statement = statement!("../sql/event_at.sql");
@@ -204,6 +205,16 @@ impl Reader {
             STREAM.on(self.database.engine()),
             aggregate_type,
             aggregate_id
+        )
+    }
+
+    /// All events of all streams of one kind, stream by stream, each in order: for kinds of which there is little.
+    pub async fn streams(&self, aggregate_type: &str) -> Result<Vec<RecordedEvent>, sqlx::Error> {
+        fetch_all!(
+            self.database,
+            RecordedEvent,
+            STREAMS.on(self.database.engine()),
+            aggregate_type
         )
     }
 

@@ -10,6 +10,7 @@ use domain::gamification::progress::{Progress, ProgressEvent};
 use domain::identity::account::{Account, AccountEvent};
 use domain::identity::session::{Session, SessionEvent};
 use domain::journal::entry::{Entry, EntryEvent};
+use domain::operations::skips::{Skips, SkipsEvent};
 use event_log::RecordedEvent;
 use event_log::keys::{DataKey, Keys};
 use event_log::reader::{OpenedEvent, ReadError, open_page};
@@ -32,6 +33,8 @@ pub enum Event {
     Entry(EntryEvent),
     /// Of a member's progress.
     Progress(ProgressEvent),
+    /// Of what a projection leaves out.
+    Skips(SkipsEvent),
 }
 
 /// An event as recorded and as it reads today.
@@ -128,6 +131,7 @@ where
         Exam::TYPE => ExamEvent::deserialize(payload).map(Event::Exam),
         Entry::TYPE => EntryEvent::deserialize(payload).map(Event::Entry),
         Progress::TYPE => ProgressEvent::deserialize(payload).map(Event::Progress),
+        Skips::TYPE => SkipsEvent::deserialize(payload).map(Event::Skips),
         _ => Err(serde::de::Error::custom(
             "no context knows this kind of stream",
         )),

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use event_log::database::{Database, Statement, Transaction};
 use event_log::reader::Head;
-use event_log::{execute, fetch_all, fetch_optional, statement};
+use event_log::{execute, fetch_all, fetch_one, fetch_optional, statement};
 use sqlx::{Executor, FromRow};
 use uuid::Uuid;
 
@@ -11,6 +11,7 @@ use crate::projection::Projection;
 use crate::tables::Tables;
 
 static LIST: Statement = statement!("../sql/generations/list.sql");
+static NUMBER: Statement = statement!("../sql/generations/number.sql");
 static ADD: Statement = statement!("../sql/generations/add.sql");
 static NAME_TABLES: Statement = statement!("../sql/generations/name_tables.sql");
 static TAKE: Statement = statement!("../sql/generations/take.sql");
@@ -21,6 +22,7 @@ static RELEASE: Statement = statement!("../sql/generations/release.sql");
 static RETIRE_LIVE: Statement = statement!("../sql/generations/retire_live.sql");
 static PROMOTE: Statement = statement!("../sql/generations/promote.sql");
 static RETRY: Statement = statement!("../sql/generations/retry.sql");
+static LET_GO: Statement = statement!("../sql/generations/let_go.sql");
 static REMOVE: Statement = statement!("../sql/generations/remove.sql");
 
 /// How long a node keeps a generation without a sign of life, in milliseconds of the database clock.
@@ -91,6 +93,13 @@ pub struct Generation {
     pub owner: Option<Uuid>,
     /// The owner has given a sign of life lately.
     pub leased: bool,
+    /// Milliseconds until the lease runs out, by the database clock; negative since when nobody has it.
+    pub lease_left_ms: i64,
+    /// Events a second, over a second or more that ended when the checkpoint moved last; over all the time
+    /// since then once that is three seconds.
+    pub rate: i64,
+    /// Milliseconds since it was replaced, by the database clock. Says something of an old one alone.
+    pub retired_ms: i64,
     /// Goes up with every owner.
     pub epoch: i64,
     /// Given up after too many failures; an operator retries or rebuilds.
@@ -101,6 +110,8 @@ pub struct Generation {
     pub error: Option<String>,
     /// Where it happened.
     pub error_position: Option<i64>,
+    /// When it happened.
+    pub error_at: Option<DateTime<Utc>>,
     /// When building began.
     pub started_at: DateTime<Utc>,
     /// When the row last changed.
@@ -166,19 +177,26 @@ impl Generations {
     ) -> Result<Option<i64>, sqlx::Error> {
         let engine = self.database.engine();
         let mut transaction = self.database.begin().await?;
-        let added: Option<(i64,)> = fetch_optional!(
+        // who adds another meanwhile waits here
+        let (generation,): (i64,) = fetch_one!(
             in transaction,
             (i64,),
+            self.sql(&NUMBER),
+            projection.name()
+        )?;
+        let added = execute!(
+            in transaction,
             self.sql(&ADD),
             projection.name(),
+            generation,
             projection.version(),
             head.log_id,
             head.position,
             now
         )?;
-        let Some((generation,)) = added else {
+        if added == 0 {
             return Ok(None);
-        };
+        }
         let tables = Tables::of(engine, [(projection, generation)]);
         execute!(
             in transaction,
@@ -300,6 +318,17 @@ impl Generations {
     /// Lets a stopped projection try again.
     pub async fn retry(&self, projection: &str, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
         execute!(self.database, self.sql(&RETRY), projection, now)
+    }
+
+    /// Takes every generation of a projection from its owner, so that what its next owner leaves out is read
+    /// anew, and lets those go on that have stopped at `position`.
+    pub async fn let_go(
+        &self,
+        projection: &str,
+        position: i64,
+        now: DateTime<Utc>,
+    ) -> Result<(), sqlx::Error> {
+        execute!(self.database, self.sql(&LET_GO), projection, position, now).map(|_| ())
     }
 
     /// Makes a generation the live one of its version, in one short transaction. False, changing

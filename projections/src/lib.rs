@@ -18,6 +18,7 @@ pub mod progress;
 pub mod projection;
 pub mod projector;
 pub mod query;
+pub mod skips;
 pub mod tables;
 pub mod upkeep;
 

@@ -9,8 +9,8 @@
 mod building;
 mod folding;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -28,6 +28,7 @@ use crate::gate::Gate;
 use crate::generations::{Advance, Generation, Generations, State};
 use crate::progress::{Progress, Reached};
 use crate::projection::Projection;
+use crate::skips::{self, Skipped};
 use crate::tables::{ReadModels, Tables};
 
 /// Most events of a page.
@@ -81,6 +82,7 @@ pub struct Projector {
     generations: Generations,
     progress: Arc<Progress>,
     models: Arc<ReadModels>,
+    seen: Arc<RwLock<Vec<Generation>>>,
     gate: Gate,
 }
 
@@ -105,6 +107,8 @@ struct Owned {
     generation: i64,
     epoch: i64,
     tables: Tables,
+    /// Where the events stand that it leaves out.
+    skipped: BTreeSet<i64>,
     /// Everything up to here is folded.
     position: i64,
     /// What the row says.
@@ -126,12 +130,17 @@ struct Owned {
 type Unread = (Vec<Owned>, ReadError);
 
 impl Owned {
-    /// True for an event whose payload it needs.
-    fn reads(&self, event: &RecordedEvent) -> bool {
-        self.projection.reads_payloads()
+    /// True for an event that it is given.
+    fn handles(&self, event: &RecordedEvent) -> bool {
+        !self.skipped.contains(&event.position)
             && self
                 .projection
                 .handles(&event.aggregate_type, &event.event_type)
+    }
+
+    /// True for an event whose payload it needs.
+    fn reads(&self, event: &RecordedEvent) -> bool {
+        self.projection.reads_payloads() && self.handles(event)
     }
 
     fn limit(&self) -> i64 {
@@ -158,6 +167,7 @@ impl Projector {
             generations: Generations::new(parts.read.clone()),
             gate: Gate::new(parts.read.engine()),
             progress: Arc::default(),
+            seen: Arc::default(),
             models: Arc::new(ReadModels::new(parts.read.clone(), Arc::clone(&parts.keys))),
             parts,
         }
@@ -171,6 +181,13 @@ impl Projector {
     /// What queries read.
     pub fn models(&self) -> &Arc<ReadModels> {
         &self.models
+    }
+
+    /// The generations that it runs as it saw them last: asks no database, and may be some time old when the
+    /// database is away.
+    pub fn seen(&self) -> Vec<Generation> {
+        let seen = self.seen.read().unwrap_or_else(PoisonError::into_inner);
+        seen.clone()
     }
 
     /// The generations' rows.
@@ -276,6 +293,8 @@ impl Projector {
             }
         }
         self.models.set_live(&live);
+        let running = rows.iter().filter(|row| self.runs(row)).cloned().collect();
+        *self.seen.write().unwrap_or_else(PoisonError::into_inner) = running;
     }
 
     async fn follow(
@@ -342,7 +361,7 @@ impl Projector {
     }
 
     /// Takes what is free, drops what is gone.
-    async fn assign(&self, which: Which, owned: &mut Vec<Owned>) -> Result<(), sqlx::Error> {
+    async fn assign(&self, which: Which, owned: &mut Vec<Owned>) -> Result<(), ReadError> {
         let rows = self.generations.list().await?;
         owned.retain(|mine| {
             rows.iter().any(|row| {
@@ -353,6 +372,7 @@ impl Projector {
                     && which.takes(row)
             })
         });
+        let mut taken = Vec::new();
         for row in rows.iter().filter(|row| which.takes(row) && !row.stopped) {
             let Some(projection) = self.parts.projections.iter().find(|projection| {
                 projection.name() == row.projection && projection.version() == row.version
@@ -365,12 +385,12 @@ impl Projector {
             if owned.iter().any(mine) {
                 continue;
             }
-            let taken = self
+            let lease = self
                 .generations
                 .take(&row.projection, row.generation, self.parts.node)
                 .await?;
-            if let Some(lease) = taken {
-                owned.push(Owned {
+            if let Some(lease) = lease {
+                taken.push(Owned {
                     projection: Arc::clone(projection),
                     generation: row.generation,
                     epoch: lease.epoch,
@@ -378,6 +398,7 @@ impl Projector {
                         self.parts.read.engine(),
                         [(projection.as_ref(), row.generation)],
                     ),
+                    skipped: BTreeSet::new(),
                     position: lease.position,
                     saved: lease.position,
                     saved_at: Instant::now(),
@@ -390,7 +411,24 @@ impl Projector {
                 });
             }
         }
+        if taken.is_empty() {
+            return Ok(());
+        }
+        // read once the leases are held: whoever skips an event takes them away again afterwards
+        let skipped = self.skipped().await?;
+        for mut mine in taken {
+            mine.skipped = skipped
+                .get(mine.projection.name())
+                .cloned()
+                .unwrap_or_default();
+            owned.push(mine);
+        }
         Ok(())
+    }
+
+    /// What every projection leaves out.
+    pub(crate) async fn skipped(&self) -> Result<Skipped, ReadError> {
+        skips::read(&self.parts.reader, &self.parts.keys, &self.parts.upcasters).await
     }
 
     /// One page for every distinct checkpoint, the furthest first. Of those being built only the hindmost

@@ -1,20 +1,26 @@
 //! `soulsense projections`: how the read models are, and what can be done to them.
 
-use std::io::IsTerminal;
+mod rebuild;
+
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Args, Subcommand};
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use projections::generations::{Generation, State};
+use domain::operations::skips::SkipReason;
+use event_log::Metadata;
+use projections::generations::State;
 use projections::projection::Projection;
 use projections::upkeep::RollbackError;
 use tokio_util::sync::CancellationToken;
 
 use super::output::{self, Format};
+use crate::commands::Request;
 use crate::config::Config;
 use crate::http::operations::ProjectionStatus;
 use crate::node::Node;
+use crate::skipping;
+
+pub use rebuild::rebuild;
 
 /// How often progress is looked at.
 const LOOK: Duration = Duration::from_millis(100);
@@ -22,6 +28,8 @@ const LOOK: Duration = Duration::from_millis(100);
 const TELL: Duration = Duration::from_secs(3);
 /// How long a rollback waits for an older generation that is only just behind.
 const ROLLBACK_WAIT: Duration = Duration::from_secs(5);
+/// How much later than told another node may notice that a generation was replaced.
+const NOTICE: Duration = Duration::from_secs(5);
 
 /// What to do with the read models.
 #[derive(Debug, Subcommand)]
@@ -31,6 +39,9 @@ pub enum Command {
         /// In which form.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
+        /// The same as `--format json`.
+        #[arg(long, conflicts_with = "format")]
+        json: bool,
     },
     /// Build read models anew beside the live ones, which go on answering until the new ones take over.
     #[command(alias = "replay")]
@@ -40,12 +51,24 @@ pub enum Command {
         /// The projection.
         name: String,
     },
+    /// Have a projection that was given up leave out the event at which it stopped, now and in every rebuild.
+    Skip {
+        /// The projection.
+        name: String,
+        /// Where the event stands in the log: what `status` shows as its trouble.
+        #[arg(long, value_parser = clap::value_parser!(i64).range(1..))]
+        position: i64,
+        /// Why, 10 to 500 characters. It stands in the log for ever: about the program, never about a person.
+        #[arg(long, value_parser = skip_reason)]
+        reason: SkipReason,
+    },
     /// Make the generation live again that the last rebuild replaced.
     Rollback {
         /// The projection.
         name: String,
     },
-    /// Drop the generations that were replaced, and those of older versions that no node runs any more.
+    /// Drop the generations that were replaced, and those of older versions that no node runs any more. Waits
+    /// until no request can be reading them.
     DropOld {
         /// The projection; all of them when it is left out.
         name: Option<String>,
@@ -63,6 +86,10 @@ pub struct Rebuild {
     pub all: bool,
 }
 
+fn skip_reason(text: &str) -> Result<SkipReason, String> {
+    SkipReason::parse(text).map_err(|fault| fault.detail.into_owned())
+}
+
 /// Runs it.
 pub async fn run(config: Config, command: Command) -> anyhow::Result<()> {
     if let Command::Rebuild(which) = command {
@@ -70,9 +97,16 @@ pub async fn run(config: Config, command: Command) -> anyhow::Result<()> {
     }
     let node = super::tool(config).await?;
     match command {
-        Command::Status { format } => status(&node, format).await?,
+        Command::Status { format, json } => {
+            status(&node, if json { Format::Json } else { format }).await?;
+        }
         Command::Rebuild(_) => {}
         Command::Retry { name } => retry(&node, &name).await?,
+        Command::Skip {
+            name,
+            position,
+            reason,
+        } => skip(&node, &name, position, reason).await?,
         Command::Rollback { name } => roll_back(&node, &name).await?,
         Command::DropOld { name } => drop_old(&node, name.as_deref()).await?,
     }
@@ -91,18 +125,23 @@ async fn status(node: &Node, format: Format) -> anyhow::Result<()> {
         "POSITION",
         "LAG",
         "SECONDS",
+        "EVENTS/S",
+        "SKIPPED",
         "OWNER",
         "TROUBLE",
     ];
     output::list(format, &rows, header, |row| {
         let trouble = row.error.as_ref().map_or_else(String::new, |error| {
             let place = row.error_position.map(|at| format!(" at position {at}"));
+            let time = row.error_at.map(|at| format!(" on {}", output::time(at)));
             format!(
-                "{error}{} (attempt {})",
+                "{error}{}{} (attempt {})",
                 place.unwrap_or_default(),
+                time.unwrap_or_default(),
                 row.attempts
             )
         });
+        let skipped: Vec<String> = row.skipped.iter().map(i64::to_string).collect();
         [
             row.name.clone(),
             row.version.to_string(),
@@ -111,6 +150,8 @@ async fn status(node: &Node, format: Format) -> anyhow::Result<()> {
             row.position.to_string(),
             row.lag.to_string(),
             row.lag_seconds.to_string(),
+            row.rate.to_string(),
+            skipped.join(" "),
             row.owner
                 .map_or_else(String::new, |owner| owner.to_string()),
             trouble,
@@ -163,142 +204,50 @@ async fn roll_back(node: &Node, name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+async fn skip(node: &Node, name: &str, position: i64, reason: SkipReason) -> anyhow::Result<()> {
+    let projection = named(node, name)?;
+    let request = Request::system(Metadata {
+        correlation_id: node.ids.next(),
+        causation_id: None,
+        actor_id: super::actor(),
+        actor_role: "operator",
+    });
+    let done = skipping::skip(node, projection, position, reason, &request).await?;
+    output::line(&if done.position.is_some() {
+        format!(
+            "{name} leaves out the event at position {position} and goes on as soon as a server runs"
+        )
+    } else {
+        format!("{name} left out the event at position {position} before")
+    })?;
+    Ok(())
+}
+
 async fn drop_old(node: &Node, name: Option<&str>) -> anyhow::Result<()> {
     let projections = match name {
         Some(name) => vec![named(node, name)?],
         None => all_of(node).collect(),
     };
-    for projection in projections {
-        for generation in node.projector.drop_old(projection).await? {
-            let name = projection.name();
-            output::line(&format!("{name}: generation {generation} is dropped"))?;
-        }
-    }
-    Ok(())
-}
-
-/// `soulsense projections rebuild`, with or without a server beside it: whoever holds the lease builds, this
-/// command or a server, and this command returns when all are live.
-pub async fn rebuild(config: Config, which: Rebuild) -> anyhow::Result<()> {
-    let node = super::tool(config).await?;
-    let projections: Vec<&dyn Projection> = match &which.name {
-        Some(name) => vec![named(&node, name)?],
-        None => all_of(&node).collect(),
-    };
-    node.projector.prepare().await?;
-    let head = node.log.reader().head().await?;
-    let mut wanted = Vec::new();
-    for projection in projections {
-        let generation = match node.projector.rebuild(projection, head).await? {
-            Some(generation) => generation,
-            None => being_built(&node, projection.name()).await?,
-        };
-        wanted.push(Wanted::new(projection.name(), generation));
-    }
-    let stop = CancellationToken::new();
-    let (projector, committed) = (node.projector.clone(), node.log.appender().committed());
-    let running = tokio::spawn({
-        let stop = stop.clone();
-        async move { projector.run(committed, stop).await }
-    });
-    let built = watch(&node, wanted).await;
-    stop.cancel();
-    running.await?;
-    node.stop().await;
-    built
-}
-
-async fn being_built(node: &Node, name: &str) -> anyhow::Result<i64> {
-    let rows = node.projector.generations().list().await?;
-    rows.iter()
-        .rfind(|row| row.projection == name)
-        .map(|row| row.generation)
-        .with_context(|| format!("{name} has no generation"))
-}
-
-/// A generation that is to go live.
-struct Wanted {
-    name: &'static str,
-    generation: i64,
-    bar: ProgressBar,
-    done: bool,
-}
-
-impl Wanted {
-    fn new(name: &'static str, generation: i64) -> Self {
-        Self {
-            name,
-            generation,
-            bar: ProgressBar::hidden(),
-            done: false,
-        }
-    }
-
-    fn told(&self, row: &Generation, head: i64) -> String {
-        format!(
-            "{}: {} of {head} events, {:.0}/s, about {} s left",
-            self.name,
-            row.position,
-            self.bar.per_sec(),
-            self.bar.eta().as_secs()
-        )
-    }
-}
-
-/// Shows progress until all are live or given up.
-async fn watch(node: &Node, mut wanted: Vec<Wanted>) -> anyhow::Result<()> {
-    let bars = MultiProgress::new();
-    let style = ProgressStyle::with_template(
-        "{prefix:16} {bar:32} {human_pos}/{human_len} events  {per_sec}  {eta} left",
-    )?;
-    for one in &mut wanted {
-        one.bar = bars.add(ProgressBar::new(0).with_style(style.clone()));
-        one.bar.set_prefix(one.name);
-    }
-    let terminal = std::io::stderr().is_terminal();
-    let (mut told, mut given_up) = (Instant::now(), Vec::new());
-    while wanted.iter().any(|one| !one.done) {
-        let head = node.log.reader().head().await?.position;
-        let rows = node.projector.generations().list().await?;
-        let tell = !terminal && told.elapsed() >= TELL;
-        for one in wanted.iter_mut().filter(|one| !one.done) {
-            let row = rows
-                .iter()
-                .find(|row| row.projection == one.name && row.generation == one.generation);
-            let Some(row) = row else {
-                bail!("generation {} of {} was dropped", one.generation, one.name);
-            };
-            one.bar.set_length(u64::try_from(head)?);
-            one.bar.set_position(u64::try_from(row.position)?);
-            if row.state != State::Building {
-                one.done = true;
-                one.bar.finish_and_clear();
-                output::line(&format!(
-                    "{}: generation {} is live at position {}",
-                    one.name, one.generation, row.position
-                ))?;
-            } else if row.stopped {
-                one.done = true;
-                one.bar.abandon();
-                given_up.push(format!(
-                    "{} at position {} ({})",
-                    one.name,
-                    row.error_position.unwrap_or(row.position + 1),
-                    row.error.as_deref().unwrap_or("no reason is known")
-                ));
-            } else if tell {
-                output::remark(&one.told(row, head))?;
+    let grace = Duration::from_secs(node.config.request_timeout_seconds) + NOTICE;
+    loop {
+        let mut wait = None;
+        for projection in &projections {
+            let dropped = node.projector.drop_old(*projection, grace).await?;
+            for generation in dropped.gone {
+                let name = projection.name();
+                output::line(&format!("{name}: generation {generation} is dropped"))?;
             }
+            wait = wait.max(dropped.wait);
         }
-        if tell {
-            told = Instant::now();
-        }
-        tokio::time::sleep(LOOK).await;
+        let Some(wait) = wait else {
+            return Ok(());
+        };
+        output::remark(&format!(
+            "waiting {} s, until no request can be reading what was replaced",
+            wait.as_secs() + 1
+        ))?;
+        tokio::time::sleep(wait).await;
     }
-    if given_up.is_empty() {
-        return Ok(());
-    }
-    bail!("given up: {}", given_up.join("; "))
 }
 
 /// Has the named projections folded up to the end of the log, by whoever holds their leases.

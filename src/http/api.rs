@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use event_log::presence::{SILENCE, Sight};
+use projections::generations::Generation;
 use serde_json::json;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -62,7 +63,7 @@ impl HealthCheck for DatabaseCheck {
     }
 }
 
-/// Every projection is live and running.
+/// Every projection is live and running. Asks nobody either: it tells what this node saw last.
 struct ProjectionsCheck(Arc<Node>);
 
 #[async_trait]
@@ -72,20 +73,58 @@ impl HealthCheck for ProjectionsCheck {
     }
 
     async fn check(&self) -> Health {
-        let live = self.0.projector.progress().now();
-        let states: serde_json::Map<_, _> = live
-            .iter()
-            .map(|(name, at)| {
+        let projector = &self.0.projector;
+        let live = projector.progress().now();
+        let is_live = projector.is_live();
+        if is_live && live.values().all(|at| !at.stopped) {
+            let states = live.iter().map(|(name, at)| {
                 let state = json!({ "position": at.position, "stopped": at.stopped });
                 ((*name).to_owned(), state)
-            })
-            .collect();
-        if !self.0.projector.is_live() {
-            return Health::Failed("a read model is being built for the first time".to_owned());
+            });
+            return Health::Well(serde_json::Map::from_iter(states).into());
         }
-        if live.values().any(|at| at.stopped) {
-            return Health::Impaired(states.into());
+        let rows = projector.seen();
+        if is_live {
+            let states = rows
+                .iter()
+                .filter(|row| {
+                    live.get(row.projection.as_str())
+                        .is_some_and(|at| at.generation == row.generation)
+                })
+                .map(|row| {
+                    let state = json!({
+                        "position": row.position, "stopped": row.stopped, "error": row.error,
+                        "error_position": row.error_position,
+                    });
+                    (row.projection.clone(), state)
+                });
+            return Health::Impaired(serde_json::Map::from_iter(states).into());
         }
-        Health::Well(states.into())
+        let missing = rows
+            .iter()
+            .filter(|row| !live.contains_key(row.projection.as_str()))
+            .map(|row| format!("{} {}", row.projection, how(row)));
+        let missing: Vec<String> = missing.collect();
+        Health::Failed(format!(
+            "built for the first time: {}",
+            if missing.is_empty() {
+                "not begun".to_owned()
+            } else {
+                missing.join("; ")
+            }
+        ))
+    }
+}
+
+/// How a generation is that readers wait for.
+fn how(row: &Generation) -> String {
+    if row.stopped {
+        format!(
+            "has stopped at position {}: {}",
+            row.error_position.unwrap_or(row.position + 1),
+            row.error.as_deref().unwrap_or("no reason is known")
+        )
+    } else {
+        format!("is at position {}", row.position)
     }
 }

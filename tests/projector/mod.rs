@@ -3,6 +3,7 @@
 mod bulk;
 mod leases;
 mod poison;
+mod reading;
 mod rebuilding;
 mod upkeep;
 mod versions;
@@ -14,12 +15,15 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use cqrs_es::persist::EventUpcaster;
+use domain::Aggregate;
+use domain::operations::skips::{SkipReason, Skips, SkipsCommand};
 use event_log::append::{Append, AppenderTask, Bounds, NewEvent, Verdict};
 use event_log::content_hash::Content;
 use event_log::database::Statement;
 use event_log::homes::Homes;
 use event_log::keys::{Keys, Secret};
-use event_log::{EventLog, execute_rows, fetch_one};
+use event_log::log::Decided;
+use event_log::{EventLog, Metadata, execute_rows, fetch_one};
 use projections::audit::Audit;
 use projections::fact::Fact;
 use projections::generations::{Generation, State};
@@ -49,6 +53,8 @@ static ROWS: Statement = Statement::new("rows of audit", "SELECT count(*) FROM {
 struct Tallies {
     /// Milliseconds that a page takes.
     pause: AtomicU64,
+    /// As a later program has it.
+    newer: bool,
 }
 
 #[async_trait]
@@ -58,7 +64,7 @@ impl Projection for Tallies {
     }
 
     fn version(&self) -> i64 {
-        1
+        if self.newer { 2 } else { 1 }
     }
 
     fn schema(&self) -> &'static str {
@@ -126,15 +132,30 @@ impl House {
     }
 
     fn projector_with(&self, homes: &Homes, upcasters: Vec<Box<dyn EventUpcaster>>) -> Projector {
+        self.projector_of(homes, upcasters, &self.tallies)
+    }
+
+    /// As a node of a later program would have it, whose tallies are of another version.
+    fn newer_projector(&self, homes: &Homes) -> Projector {
+        let newer = Tallies {
+            newer: true,
+            ..Tallies::default()
+        };
+        self.projector_of(homes, Vec::new(), &Arc::new(newer))
+    }
+
+    fn projector_of(
+        &self,
+        homes: &Homes,
+        upcasters: Vec<Box<dyn EventUpcaster>>,
+        tallies: &Arc<Tallies>,
+    ) -> Projector {
         Projector::new(Parts {
             read: homes.read.clone(),
             reader: event_log::reader::Reader::new(homes.log.clone()),
             keys: Arc::clone(self.log.keys()),
             upcasters: Arc::new(upcasters),
-            projections: vec![
-                Arc::new(Audit),
-                Arc::clone(&self.tallies) as Arc<dyn Projection>,
-            ],
+            projections: vec![Arc::new(Audit), Arc::clone(tallies) as Arc<dyn Projection>],
             node: id(),
             now: Arc::new(now),
         })
@@ -230,6 +251,33 @@ impl House {
         let verdict = self.log.appender().append(append).await?;
         assert!(matches!(verdict, Verdict::Appended { .. }), "{verdict:?}");
         Ok(())
+    }
+
+    /// Records that the tallies leave out an event, and lets them go on.
+    async fn skip(&self, projector: &Projector, position: i64) -> Outcome {
+        let tallies = projector.named("tallies").ok_or("no tallies")?;
+        let before = self.log.load::<Skips>("tallies").await?;
+        let command = SkipsCommand::Skip {
+            projection: "tallies".to_owned(),
+            position,
+            stopped_at: projector.stopped_at(tallies).await?,
+            reason: SkipReason::parse("Nobody ever heard of it.").map_err(|fault| fault.detail)?,
+            now: now(),
+        };
+        let events: Vec<_> = before.state.decide(&command)?;
+        let events: Vec<_> = events.into_iter().map(|event| (id(), event)).collect();
+        let decided = Decided {
+            id: "tallies",
+            before: &before,
+            events: &events,
+            metadata: &Metadata::system("test".to_owned(), id()),
+            remember: None,
+            key_id: id(),
+            now: now(),
+        };
+        let (verdict, _) = self.log.append(decided).await?;
+        assert!(matches!(verdict, Verdict::Appended { .. }), "{verdict:?}");
+        Ok(projector.skip(tallies, position).await?)
     }
 
     async fn head(&self) -> Result<i64, Box<dyn Error>> {

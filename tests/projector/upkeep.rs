@@ -1,13 +1,15 @@
 //! Other logs, going back, dropping, and how far behind.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use event_log::database::Statement;
 use event_log::execute;
 use projections::generations::State;
 use projections::projector::{Parts, Projector};
-use projections::upkeep::RollbackError;
+use projections::upkeep::{Dropped, RollbackError};
 
 use super::{House, until};
 use crate::support::engines::{Outcome, each_engine, id, now};
@@ -113,8 +115,11 @@ async fn a_replaced_generation_follows_and_takes_over_again_at_once() -> Outcome
         assert_eq!(projector.progress().now()["tallies"].generation, 1);
         assert_eq!(house.counted(projector).await?, 20);
 
-        assert_eq!(projector.drop_old(tallies).await?, [2]);
-        assert_eq!(projector.drop_old(tallies).await?, [] as [i64; 0]);
+        let at_once = Duration::ZERO;
+        let dropped = projector.drop_old(tallies, at_once).await?;
+        assert_eq!((dropped.gone, dropped.wait), (vec![2], None));
+        let dropped = projector.drop_old(tallies, at_once).await?;
+        assert_eq!(dropped, Dropped::default());
         house.known(1).await?;
         node.caught_up(21).await?;
         assert_eq!(house.counted(projector).await?, 21);
@@ -165,4 +170,85 @@ async fn the_lag_is_told_in_events_and_in_seconds() -> Outcome {
         Ok(())
     })
     .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_under_way_tells_its_rate_and_the_time_left_and_one_at_the_head_stands_still()
+-> Outcome {
+    each_engine(async |installation| {
+        let house = House::on(installation).await?;
+        house.known(20_000).await?;
+        let node = house.run(&house.homes).await?;
+        node.caught_up(20_000).await?;
+        let status_of = async |state: State| {
+            let statuses = node.projector.status().await?;
+            let found = statuses.into_iter().find(|status| {
+                status.generation.projection == "tallies" && status.generation.state == state
+            });
+            Ok::<_, Box<dyn std::error::Error>>(found)
+        };
+        house.tallies.pause.store(300, Ordering::Relaxed);
+        let tallies = node.projector.named("tallies").ok_or("no tallies")?;
+        let head = house.log.reader().head().await?;
+        node.projector.rebuild(tallies, head).await?;
+        let mut told = None;
+        until("a rate is told", async || {
+            let status = status_of(State::Building).await?;
+            Ok(status.is_none_or(|status| status.generation.rate > 0))
+        })
+        .await?;
+        if let Some(status) = status_of(State::Building).await? {
+            let row = &status.generation;
+            // ten pages of 2,000 events, each held up for 300 ms: not faster than 6,667 events a second
+            assert!((1..=6_667).contains(&row.rate), "{status:?}");
+            assert_eq!(status.percent, row.position / 200, "{status:?}");
+            let left = status.seconds_left.ok_or("no time left")?;
+            assert_eq!(left, (status.lag + row.rate - 1) / row.rate, "{status:?}");
+            assert!(row.lease_left_ms > 0, "{status:?}");
+            told = Some(left);
+        }
+        assert!(told.is_some(), "it was live before a second was over");
+        house.tallies.pause.store(0, Ordering::Relaxed);
+        until("nothing moves", async || {
+            let live = status_of(State::Live).await?.ok_or("no live tallies")?;
+            let still = live.generation.generation == 2 && live.generation.rate == 0;
+            assert!(live.lag > 0 || live.seconds_left == Some(0), "{live:?}");
+            assert!(live.lag > 0 || live.percent == 100, "{live:?}");
+            Ok(still)
+        })
+        .await?;
+        node.end().await?;
+        house.stop().await;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn to_begin_what_is_being_built_already_names_it() -> Outcome {
+    each_engine(async |installation| {
+        let house = House::on(installation).await?;
+        let projector = house.projector(&house.homes);
+        projector.prepare().await?;
+        let tallies = projector.named("tallies").ok_or("no tallies")?;
+        let head = house.log.reader().head().await?;
+        for _ in 0..2 {
+            let begun = projector.begin(tallies, head).await?;
+            assert_eq!((begun.generation, begun.already), (1, true));
+        }
+        let node = house.run_projector(projector).await?;
+        node.caught_up(0).await?;
+        let begun = node.projector.begin(tallies_of(&node)?, head).await?;
+        assert_eq!((begun.generation, begun.already), (2, false));
+        node.end().await?;
+        house.stop().await;
+        Ok(())
+    })
+    .await
+}
+
+fn tallies_of(
+    node: &super::Node,
+) -> Result<&dyn projections::projection::Projection, Box<dyn std::error::Error>> {
+    Ok(node.projector.named("tallies").ok_or("no tallies")?)
 }

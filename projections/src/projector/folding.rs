@@ -83,10 +83,7 @@ impl Projector {
         };
         let handled: Vec<&Fact> = page
             .iter()
-            .filter(|fact| {
-                mine.projection
-                    .handles(&fact.recorded.aggregate_type, &fact.recorded.event_type)
-            })
+            .filter(|fact| mine.handles(&fact.recorded))
             .collect();
         let unreadable = handled.iter().find_map(|fact| match &fact.event {
             Ok(_) => None,
