@@ -306,8 +306,8 @@ impl Place {
         Ok(Figure {
             events: head.position,
             seconds,
-            cpu_seconds: (process::own_cpu()? - cpu).as_secs_f64(),
-            server_cpu_seconds: (cpu_of(server)? - server_cpu).as_secs_f64(),
+            cpu_seconds: process::own_cpu()?.saturating_sub(cpu).as_secs_f64(),
+            server_cpu_seconds: cpu_of(server)?.saturating_sub(server_cpu).as_secs_f64(),
             peak_megabytes: peak_megabytes()?,
         })
     }
@@ -321,7 +321,7 @@ async fn server(node: &Node) -> anyhow::Result<Option<u32>> {
     let backend: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
         .fetch_one(pool)
         .await?;
-    Ok(process::parent(u32::try_from(backend)?).ok())
+    Ok(process::parent_named(u32::try_from(backend)?, "postgres"))
 }
 
 fn cpu_of(server: Option<u32>) -> anyhow::Result<Duration> {

@@ -167,9 +167,10 @@ async fn inside_a_namespace() -> Outcome {
             .kill_on_drop(true)
             .status()
             .await?;
-        return match status.success() {
-            true => Ok(()),
-            false => Err("on a full disk: what the message above says".into()),
+        return if status.success() {
+            Ok(())
+        } else {
+            Err("on a full disk: what the message above says".into())
         };
     }
     Err(format!(
