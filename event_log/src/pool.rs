@@ -24,10 +24,13 @@ const CLOSING: Duration = Duration::from_secs(5);
 /// A pool; clones share it. Statements through it fail with [`sqlx::Error::PoolClosed`] when it is given
 /// up meanwhile, and until it is begun anew.
 #[derive(Debug, Clone)]
-pub struct Pool {
+pub struct Pool(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     options: PgPoolOptions,
     connect: PgConnectOptions,
-    current: Arc<RwLock<PgPool>>,
+    current: RwLock<PgPool>,
 }
 
 impl Pool {
@@ -37,17 +40,18 @@ impl Pool {
         connect: PgConnectOptions,
     ) -> Result<Self, sqlx::Error> {
         let pool = options.clone().connect_with(connect.clone()).await?;
-        Ok(Self {
+        Ok(Self(Arc::new(Inner {
             options,
             connect,
-            current: Arc::new(RwLock::new(pool)),
-        })
+            current: RwLock::new(pool),
+        })))
     }
 
     /// The pool as it is now. Who keeps it for longer than a statement keeps one that may be given up.
     #[must_use]
     pub fn current(&self) -> PgPool {
-        self.current
+        self.0
+            .current
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
@@ -70,9 +74,9 @@ impl Pool {
     ) -> Result<Transaction, sqlx::Error> {
         let pool = self.current();
         let mut given_up = pool.close_event();
-        let inner = given_up
-            .do_until(pool.begin_with(statement.into()))
-            .await??;
+        // large, and part of many other futures
+        let begun = pool.begin_with(statement.into()).boxed();
+        let inner = given_up.do_until(begun).await??;
         Ok(Transaction { inner, pool })
     }
 
@@ -91,8 +95,13 @@ impl Pool {
         if !self.current().is_closed() {
             return;
         }
-        let fresh = self.options.clone().connect_lazy_with(self.connect.clone());
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        let options = self.0.options.clone();
+        let fresh = options.connect_lazy_with(self.0.connect.clone());
+        *self
+            .0
+            .current
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = fresh;
     }
 
     /// Closes the pool and waits for its connections, though not for silent ones.
