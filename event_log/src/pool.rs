@@ -24,10 +24,10 @@ const CLOSING: Duration = Duration::from_secs(5);
 /// A pool; clones share it. Statements through it fail with [`sqlx::Error::PoolClosed`] when it is given
 /// up meanwhile, and until it is begun anew.
 #[derive(Debug, Clone)]
-pub struct Pool(Arc<Inner>);
+pub struct Pool(Arc<Shared>);
 
 #[derive(Debug)]
-struct Inner {
+struct Shared {
     options: PgPoolOptions,
     connect: PgConnectOptions,
     current: RwLock<PgPool>,
@@ -40,7 +40,7 @@ impl Pool {
         connect: PgConnectOptions,
     ) -> Result<Self, sqlx::Error> {
         let pool = options.clone().connect_with(connect.clone()).await?;
-        Ok(Self(Arc::new(Inner {
+        Ok(Self(Arc::new(Shared {
             options,
             connect,
             current: RwLock::new(pool),
@@ -74,9 +74,9 @@ impl Pool {
     ) -> Result<Transaction, sqlx::Error> {
         let pool = self.current();
         let mut given_up = pool.close_event();
-        // large, and part of many other futures
-        let begun = pool.begin_with(statement.into()).boxed();
-        let inner = given_up.do_until(begun).await??;
+        let inner = given_up
+            .do_until(pool.begin_with(statement.into()))
+            .await??;
         Ok(Transaction { inner, pool })
     }
 
@@ -95,8 +95,11 @@ impl Pool {
         if !self.current().is_closed() {
             return;
         }
-        let options = self.0.options.clone();
-        let fresh = options.connect_lazy_with(self.0.connect.clone());
+        let fresh = self
+            .0
+            .options
+            .clone()
+            .connect_lazy_with(self.0.connect.clone());
         *self
             .0
             .current

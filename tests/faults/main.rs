@@ -19,6 +19,7 @@ mod starving;
     dead_code,
     reason = "these stories need a part of what the others share"
 )]
+#[allow(dead_code, reason = "each test program uses its part of it")]
 #[path = "../support/mod.rs"]
 mod support;
 
