@@ -167,11 +167,10 @@ async fn inside_a_namespace() -> Outcome {
             .kill_on_drop(true)
             .status()
             .await?;
-        return if status.success() {
-            Ok(())
-        } else {
-            Err("on a full disk: what the message above says".into())
-        };
+        if status.success() {
+            return Ok(());
+        }
+        return Err("on a full disk: what the message above says".into());
     }
     Err(format!(
         "a small disk cannot be mounted, so what a full one does cannot be tested: run as root, or where \

@@ -83,9 +83,9 @@ impl Members {
                         username: format!("member_{member}_{number}"),
                         ..Life::default()
                     };
-                    let outcome = live(&mut life, caller.clone(), &over).await;
+                    let ended = live(&mut life, caller.clone(), &over).await;
                     ledger.keep(life);
-                    outcome?;
+                    ended?;
                 }
                 Ok(())
             });
@@ -140,10 +140,8 @@ async fn live(life: &mut Life, mut caller: Caller, over: &AtomicBool) -> Result<
     let reply = caller.ask(&Ask::post("/auth/login", body)).await?;
     is(&reply, StatusCode::OK)?;
     caller.token = reply.body["access_token"].as_str().map(str::to_owned);
-    reply.body["account"]["id"]
-        .as_str()
-        .unwrap_or_default()
-        .clone_into(&mut life.account);
+    let account = reply.body["account"]["id"].as_str();
+    account.unwrap_or_default().clone_into(&mut life.account);
     for number in 0..ENTRIES {
         if over.load(Ordering::Relaxed) {
             return Ok(());
