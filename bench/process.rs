@@ -12,9 +12,11 @@ pub fn own_cpu() -> io::Result<Duration> {
     Ok(stat(Path::new("/proc/self"))?.own)
 }
 
-/// The parent of a process: of a Postgres backend, the server's first process.
-pub fn parent(process: u32) -> io::Result<u32> {
-    Ok(stat(&of(process))?.parent)
+/// The parent of a process, when its program is called so: of a Postgres backend on this machine, the
+/// server's first process.
+pub fn parent_named(process: u32, name: &str) -> Option<u32> {
+    let parent = stat(&of(process)).ok()?.parent;
+    (stat(&of(parent)).ok()?.name == name).then_some(parent)
 }
 
 /// CPU time that a process and its direct children have used, also those that ended: of the first process of
@@ -46,6 +48,7 @@ pub fn resident(process: u32) -> io::Result<f64> {
 }
 
 struct Stat {
+    name: String,
     parent: u32,
     own: Duration,
     ended_children: Duration,
@@ -59,8 +62,9 @@ fn of(process: u32) -> PathBuf {
 fn stat(process: &Path) -> io::Result<Stat> {
     let text = std::fs::read_to_string(process.join("stat"))?;
     // the name of the program stands in brackets and may hold anything
-    let (_, rest) = text
-        .rsplit_once(')')
+    let (name, rest) = text
+        .split_once('(')
+        .and_then(|(_, named)| named.rsplit_once(')'))
         .ok_or_else(|| io::Error::other("not a process"))?;
     let fields: Vec<&str> = rest.split_whitespace().collect();
     let field = |at: usize| {
@@ -70,6 +74,7 @@ fn stat(process: &Path) -> io::Result<Stat> {
             .ok_or_else(|| io::Error::other("a process without times"))
     };
     Ok(Stat {
+        name: name.to_owned(),
         parent: field(1)?,
         own: TICK * (field(11)? + field(12)?),
         ended_children: TICK * (field(13)? + field(14)?),

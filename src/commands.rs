@@ -195,6 +195,10 @@ where
         command: &A::Command,
         request: &Request,
     ) -> Result<Done<A>, CommandError<A::Error>> {
+        // before keys are made and streams are read for what cannot be appended
+        if self.bus.log.appender().is_full() {
+            return Err(CommandError::Busy);
+        }
         let _in_flight = match &request.remember {
             None => None,
             Some(remember) => {

@@ -2,6 +2,8 @@
 //! only a hash is stored.
 
 use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, PoisonError};
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -12,6 +14,7 @@ use ed25519_dalek::SigningKey;
 use hkdf::Hkdf;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use lru::LruCache;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -22,6 +25,8 @@ use zeroize::{Zeroize, Zeroizing};
 pub const ACCESS_TOKEN_TYPE: &str = "at+jwt";
 /// How far ahead another node's clock may be, for `nbf`.
 const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(5);
+/// Tokens whose signature need not be checked again.
+const VERIFIED: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 /// PKCS #8 around an Ed25519 seed (RFC 8410).
 const PKCS8_PREFIX: [u8; 16] = [
     0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
@@ -174,6 +179,8 @@ pub struct TokenIssuer {
     ring: KeyRing,
     lifetime: TimeDelta,
     validation: Validation,
+    /// What tokens with a good signature say, by their SHA-256.
+    verified: Mutex<LruCache<[u8; 32], AccessClaims>>,
 }
 
 impl fmt::Debug for TokenIssuer {
@@ -216,6 +223,7 @@ impl TokenIssuer {
             ring,
             lifetime,
             validation,
+            verified: Mutex::new(LruCache::new(VERIFIED)),
         }
     }
 
@@ -252,8 +260,33 @@ impl TokenIssuer {
     }
 
     /// What `token` says, if it is ours, whole and of this time. Whether its session still stands is another
-    /// question.
+    /// question. A signature is checked when the token is first seen, the time whenever it is seen.
     pub fn verify(&self, token: &str, now: DateTime<Utc>) -> Result<AccessClaims, TokenError> {
+        let name: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        let verified = self.verified().get(&name).cloned();
+        let is_new = verified.is_none();
+        let claims = match verified {
+            Some(claims) => claims,
+            None => self.read(token)?,
+        };
+        if claims.exp <= now.timestamp() {
+            return Err(TokenError::Expired);
+        }
+        if claims.nbf > (now + CLOCK_SKEW).timestamp() {
+            return Err(TokenError::NotYetValid);
+        }
+        if is_new {
+            self.verified().put(name, claims.clone());
+        }
+        Ok(claims)
+    }
+
+    fn verified(&self) -> std::sync::MutexGuard<'_, LruCache<[u8; 32], AccessClaims>> {
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a token says whose signature is one of ours.
+    fn read(&self, token: &str) -> Result<AccessClaims, TokenError> {
         let (opening, _) = token.split_once('.').ok_or(TokenError::Malformed)?;
         let opening = BASE64_URL_SAFE_NO_PAD
             .decode(opening)
@@ -271,22 +304,15 @@ impl TokenIssuer {
             .keys()
             .find(|key| opening.kid.as_deref() == Some(key.kid()))
             .ok_or(TokenError::UnknownKey)?;
-        let claims = jsonwebtoken::decode::<AccessClaims>(token, &key.checks, &self.validation)
+        let decoded = jsonwebtoken::decode::<AccessClaims>(token, &key.checks, &self.validation)
             .map_err(|error| match error.kind() {
                 ErrorKind::InvalidSignature => TokenError::BadSignature,
                 ErrorKind::InvalidAlgorithm => TokenError::AlgorithmNotAllowed,
                 ErrorKind::InvalidIssuer => TokenError::ForeignIssuer,
                 ErrorKind::InvalidAudience => TokenError::ForeignAudience,
                 _ => TokenError::Malformed,
-            })?
-            .claims;
-        if claims.exp <= now.timestamp() {
-            return Err(TokenError::Expired);
-        }
-        if claims.nbf > (now + CLOCK_SKEW).timestamp() {
-            return Err(TokenError::NotYetValid);
-        }
-        Ok(claims)
+            })?;
+        Ok(decoded.claims)
     }
 
     /// The public keys as a JSON Web Key Set (RFC 7517, RFC 8037).

@@ -87,8 +87,8 @@ async fn an_admin_has_a_read_model_built_anew() -> Outcome {
             .send()
             .await?;
         reply.is(StatusCode::ACCEPTED)?;
-        let begun = json!({"name": "audit", "generation": 2, "already": false});
-        assert_eq!(reply.body, begun);
+        let expected = json!({"name": "audit", "generation": 2, "already": false});
+        assert_eq!(reply.body, expected);
         let began = Instant::now();
         loop {
             let reply = admin.get("/projections").await?;
@@ -197,8 +197,8 @@ async fn a_rebuild_under_way_is_seen_with_its_progress_and_not_begun_twice() -> 
         rebuild().await?.is(StatusCode::ACCEPTED)?;
         let again = rebuild().await?;
         again.is(StatusCode::ACCEPTED)?;
-        let begun = json!({"name": "audit", "generation": 2, "already": true});
-        assert_eq!(again.body, begun);
+        let expected = json!({"name": "audit", "generation": 2, "already": true});
+        assert_eq!(again.body, expected);
         let item = eventually(&admin, ("audit", "building"), |item| {
             item["percent"]
                 .as_i64()

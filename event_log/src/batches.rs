@@ -48,6 +48,16 @@ impl Batches {
             .sum()
     }
 
+    /// Commands in a batch on average; 0 without batches.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a mean of more than 2^53 commands may be off by a hair"
+    )]
+    pub fn mean(&self) -> f64 {
+        self.commands() as f64 / self.count().max(1) as f64
+    }
+
     /// What came after an earlier reading.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
@@ -95,6 +105,7 @@ mod tests {
         }
         let later = counters.read().since(&earlier);
         assert_eq!((later.count(), later.commands()), (5, 11));
+        assert!((later.mean() - 2.2).abs() < 1e-9);
         assert_eq!((later.quantile(0.4), later.quantile(0.5)), (1, 3));
         assert_eq!((counters.read().quantile(1.0), later.quantile(1.0)), (4, 3));
     }

@@ -2,11 +2,14 @@
 //! readiness and for lag.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
+
+use crate::projection::Projection;
 
 /// Progress of the live generations.
 #[derive(Debug)]
@@ -64,6 +67,14 @@ impl Progress {
                 }
                 _ => false,
             });
+    }
+
+    /// True when each of these has a live generation.
+    pub(crate) fn knows(&self, projections: &[Arc<dyn Projection>]) -> bool {
+        let live = self.live.borrow();
+        projections
+            .iter()
+            .all(|projection| live.contains_key(projection.name()))
     }
 
     /// What is live now.

@@ -210,18 +210,14 @@ impl Projector {
 
     /// True when every projection has a live generation of its version.
     pub fn is_live(&self) -> bool {
-        let live = self.progress.now();
-        self.parts
-            .projections
-            .iter()
-            .all(|projection| live.contains_key(projection.name()))
+        self.progress.knows(&self.parts.projections)
     }
 
     /// Runs until `stop`, woken by `committed`; then gives all leases up.
     pub async fn run(&self, committed: watch::Receiver<i64>, stop: CancellationToken) {
         tokio::join!(
-            self.follow(Which::Following, committed.clone(), &stop),
-            self.follow(Which::Building, committed, &stop),
+            Box::pin(self.follow(Which::Following, committed.clone(), &stop)),
+            Box::pin(self.follow(Which::Building, committed, &stop)),
             self.watch(&stop),
             self.beat(&stop),
         );

@@ -2,14 +2,17 @@
 //!
 //! Another generation is another text and so another plan: no view, rename or search path is involved.
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use event_log::database::{Database, Engine, Statement, render};
 use event_log::keys::Keys;
+use uuid::Uuid;
 
 use crate::projection::Projection;
+use crate::together::{Row, Together};
 
 /// Physical names of tables by marker, and the statements rendered with them so far.
 #[derive(Debug)]
@@ -18,6 +21,8 @@ pub struct Tables {
     /// marker → name without schema
     names: HashMap<&'static str, String>,
     rendered: Mutex<HashMap<usize, Arc<str>>>,
+    /// Of each statement that asks for ids, who asks at present.
+    together: Mutex<HashMap<usize, Arc<dyn Any + Send + Sync>>>,
 }
 
 impl Tables {
@@ -36,6 +41,7 @@ impl Tables {
             engine,
             names,
             rendered: Mutex::default(),
+            together: Mutex::default(),
         }
     }
 
@@ -48,6 +54,16 @@ impl Tables {
                 .entry(place)
                 .or_insert_with(|| self.render(statement.text()).into()),
         )
+    }
+
+    fn together<R: Row>(&self, statement: &'static Statement) -> Arc<Together<R>> {
+        let place = std::ptr::from_ref(statement).addr();
+        let mut together = self.together.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = together
+            .entry(place)
+            .or_insert_with(|| Arc::<Together<R>>::default());
+        // a statement has one kind of row; a second one would merely ask by itself
+        Arc::clone(known).downcast().unwrap_or_default()
     }
 
     /// Renders any text: `{marker}` is the table, `{#marker}` its bare name for index names.
@@ -99,6 +115,19 @@ impl Pinned {
     /// A statement's text for the pinned generations.
     pub fn sql(&self, statement: &'static Statement) -> Arc<str> {
         self.tables.sql(statement)
+    }
+
+    /// The rows that a statement `IN ($1, …, $32)` has for one id. Who asks at the same time shares the
+    /// statement.
+    pub async fn rows_of<R: Row>(
+        &self,
+        statement: &'static Statement,
+        id: Uuid,
+    ) -> Result<Vec<R>, sqlx::Error> {
+        let together = self.tables.together::<R>(statement);
+        together
+            .rows(&self.database, &self.sql(statement), id)
+            .await
     }
 
     /// Which engine the read home is.

@@ -125,8 +125,11 @@ async fn summary(
     State(node): State<Arc<Node>>,
     Models(models): Models,
 ) -> Result<impl IntoResponse, Problem> {
-    let total = queries::total_xp(&models, caller.account.0).await?;
-    let streaks = queries::streaks(&models, caller.account.0).await?;
+    let account = caller.account.0;
+    let (total, streaks) = tokio::try_join!(
+        queries::total_xp(&models, account),
+        queries::streaks(&models, account)
+    )?;
     Ok(Json(Summary {
         xp: Xp::of(total),
         streaks: DayStreak::all(streaks, today(&node)),

@@ -1,28 +1,27 @@
 //! What stands round every route: request id, log line, security headers, CORS, compression, problems, panics,
 //! time and size limits.
 
-use std::any::Any;
+use std::convert::Infallible;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::Extension;
-use axum::Router;
-use axum::body::{Body, HttpBody};
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Request};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use futures::StreamExt;
+use axum::{BoxError, Extension, Router};
+use futures::{FutureExt, StreamExt};
 use governor::clock::{Clock, DefaultClock};
 use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota, RateLimiter};
 use http_body_util::Limited;
-use tokio::time::Instant;
-use tower_http::catch_panic::CatchPanicLayer;
+use tokio::time::{Instant, timeout_at};
+use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tracing::Instrument;
@@ -78,16 +77,29 @@ pub(super) fn framed(router: Router, settings: &FrameSettings, ids: Ids) -> Rout
         behind_tls: settings.behind_tls,
         throttles: Throttles::new(settings.open_writes_per_minute),
     };
-    // the last stands outermost
-    router
-        .layer(DefaultBodyLimit::disable())
-        .layer(from_fn_with_state(settings.body_limit, limit_body))
-        .layer(from_fn_with_state(settings.request_timeout, limit_time))
-        .layer(CatchPanicLayer::custom(after_panic))
-        .layer(from_fn(complete_problems))
-        .layer(CompressionLayer::new())
-        .layer(cors(&settings.cors_origins))
-        .layer(from_fn_with_state(Arc::new(edge), enter))
+    let (edge, limits) = (Arc::new(edge), Limits::from(settings));
+    // a layer of the router would be made anew for every request, with everything inside it
+    let inside = service_fn(move |request| answer(router.clone(), limits, request));
+    let between = cors(&settings.cors_origins).layer(CompressionLayer::new().layer(inside));
+    Router::new().fallback_service(service_fn(move |request| {
+        enter(Arc::clone(&edge), between.clone(), request)
+    }))
+}
+
+/// What a request may take.
+#[derive(Clone, Copy)]
+struct Limits {
+    time: Duration,
+    body: usize,
+}
+
+impl From<&FrameSettings> for Limits {
+    fn from(settings: &FrameSettings) -> Self {
+        Self {
+            time: settings.request_timeout,
+            body: settings.body_limit,
+        }
+    }
 }
 
 struct Edge {
@@ -98,7 +110,15 @@ struct Edge {
 }
 
 /// Outermost: gives the request its id and address, logs one line, sets the headers that every reply has.
-async fn enter(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -> Response {
+async fn enter<S, B>(
+    edge: Arc<Edge>,
+    inside: S,
+    mut request: Request,
+) -> Result<Response, Infallible>
+where
+    S: Service<Request, Response = Response<B>, Error = Infallible>,
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
     let id = request
         .headers()
         .get(REQUEST_ID)
@@ -118,7 +138,8 @@ async fn enter(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) 
     // neither query strings nor bodies: they may hold private words
     let span = tracing::info_span!("request", id, method = %request.method(), path);
     let began = Instant::now();
-    let mut response = next.run(request).instrument(span.clone()).await;
+    let response = inside.oneshot(request).instrument(span.clone()).await?;
+    let mut response = response.map(Body::new);
     span.in_scope(|| log(&response, &path, began.elapsed()));
 
     let headers = response.headers_mut();
@@ -146,7 +167,7 @@ async fn enter(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) 
             .entry(header::CACHE_CONTROL)
             .or_insert(HeaderValue::from_static("no-store"));
     }
-    response
+    Ok(response)
 }
 
 /// A request id that may stand in logs and headers.
@@ -229,11 +250,29 @@ fn cors(origins: &[String]) -> CorsLayer {
         .max_age(Duration::from_hours(1))
 }
 
-/// Makes every refusal a problem that names the path and the request id.
-async fn complete_problems(request: Request, next: Next) -> Response {
-    let path = request.uri().path().to_owned();
+/// The answer of the routes, within the limits; every refusal, and what is left of a panic, is a problem that
+/// names the path and the request id.
+async fn answer(
+    router: Router,
+    limits: Limits,
+    mut request: Request,
+) -> Result<Response, Infallible> {
+    let uri = request.uri().clone();
     let id = request.extensions().get::<RequestId>().cloned();
-    let mut response = next.run(request).await;
+    let deadline = Instant::now() + limits.time;
+    request.extensions_mut().insert(Deadline(deadline));
+    // ours is the limit
+    DefaultBodyLimit::disable().apply(&mut request);
+    let answered = AssertUnwindSafe(timeout_at(deadline, route(router, limits.body, request)));
+    let response = match answered.catch_unwind().await {
+        Ok(Ok(response)) => response,
+        Ok(Err(_)) => Problem::timeout().into_response(),
+        Err(_) => Problem::panicked().into_response(),
+    };
+    Ok(completed(response, uri.path(), id.as_ref()))
+}
+
+fn completed(mut response: Response, path: &str, id: Option<&RequestId>) -> Response {
     let status = response.status();
     let problem = match response.extensions_mut().remove::<Problem>() {
         Some(problem) => problem,
@@ -242,7 +281,7 @@ async fn complete_problems(request: Request, next: Next) -> Response {
         }
         None => return response,
     };
-    *response.body_mut() = problem.body(Some(&path), id.as_ref().map(|id| id.0.as_str()));
+    *response.body_mut() = problem.body(Some(path), id.map(|id| id.0.as_str()));
     let headers = response.headers_mut();
     headers.remove(header::CONTENT_LENGTH);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
@@ -258,21 +297,9 @@ fn is_bare(response: &Response) -> bool {
         .is_none_or(|value| value.as_bytes().starts_with(b"text/plain"))
 }
 
-fn after_panic(_: Box<dyn Any + Send>) -> Response {
-    Problem::panicked().into_response()
-}
-
-async fn limit_time(State(limit): State<Duration>, mut request: Request, next: Next) -> Response {
-    let deadline = Instant::now() + limit;
-    request.extensions_mut().insert(Deadline(deadline));
-    tokio::time::timeout_at(deadline, next.run(request))
-        .await
-        .unwrap_or_else(|_| Problem::timeout().into_response())
-}
-
-async fn limit_body(State(limit): State<usize>, request: Request, next: Next) -> Response {
-    let announced = request.body().size_hint().lower();
-    if announced > limit as u64 {
+async fn route(router: Router, limit: usize, request: Request) -> Response {
+    let size = request.body().size_hint();
+    if size.lower() > limit as u64 {
         let mut body = request.into_body().into_data_stream();
         let mut thrown_away = 0;
         while let Some(Ok(part)) = body.next().await {
@@ -283,8 +310,15 @@ async fn limit_body(State(limit): State<usize>, request: Request, next: Next) ->
         }
         return Problem::too_large().into_response();
     }
-    next.run(request.map(|body| Body::new(Limited::new(body, limit))))
-        .await
+    // a body that announced its size is cut at it by the server
+    let is_announced = size.upper().is_some();
+    let request = if is_announced {
+        request
+    } else {
+        request.map(|body| Body::new(Limited::new(body, limit)))
+    };
+    let Ok(response) = router.oneshot(request).await;
+    response
 }
 
 /// Counts writes without a token per address.

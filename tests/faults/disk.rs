@@ -167,9 +167,10 @@ async fn inside_a_namespace() -> Outcome {
             .kill_on_drop(true)
             .status()
             .await?;
-        return match status.success() {
-            true => Ok(()),
-            false => Err("on a full disk: what the message above says".into()),
+        return if status.success() {
+            Ok(())
+        } else {
+            Err("on a full disk: what the message above says".into())
         };
     }
     Err(format!(
@@ -217,7 +218,7 @@ async fn on_a_full_disk_writes_are_refused_and_reads_go_on() -> Outcome {
     assert_eq!(server.id()?, process);
     assert!(Path::new(&format!("/proc/{process}")).exists());
     assert_eq!(reader.write().await?.status, 201);
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    members.live_on().await?;
     let ends = members.ends.clone();
     let ledger = members.end().await?;
     ledger.also(reader.account, reader.entries);

@@ -3,13 +3,14 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use domain::gamification::progress::{Streak, StreakKind};
 use event_log::database::Statement;
-use event_log::{fetch_all, fetch_optional, statement};
+use event_log::{fetch_all, statement};
 use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::page::Page;
 use crate::query::QueryError;
 use crate::tables::Pinned;
+use crate::together;
 
 static TOTAL: Statement = statement!("../../sql/gamification/total.sql");
 static STREAKS: Statement = statement!("../../sql/gamification/streaks.sql");
@@ -32,9 +33,10 @@ pub struct Award {
 
 /// All XP of an account; 0 for one that has earned none.
 pub async fn total_xp(models: &Pinned, account_id: Uuid) -> Result<u64, QueryError> {
-    let sql = models.sql(&TOTAL);
-    let row: Option<(i64,)> = fetch_optional!(models.database, (i64,), &sql, account_id)?;
-    Ok(row.map_or(0, |(total,)| u64::try_from(total).unwrap_or(0)))
+    let rows: Vec<TotalRow> = models.rows_of(&TOTAL, account_id).await?;
+    Ok(rows
+        .first()
+        .map_or(0, |row| u64::try_from(row.total_xp).unwrap_or(0)))
 }
 
 /// The three streaks of an account after their last counted days, in the order in which they are shown.
@@ -42,8 +44,7 @@ pub async fn streaks(
     models: &Pinned,
     account_id: Uuid,
 ) -> Result<[(StreakKind, Streak); 3], QueryError> {
-    let sql = models.sql(&STREAKS);
-    let rows = fetch_all!(models.database, StreakRow, &sql, account_id)?;
+    let rows: Vec<StreakRow> = models.rows_of(&STREAKS, account_id).await?;
     Ok(StreakKind::ALL.map(|kind| {
         let row = rows.iter().find(|row| row.activity == kind.slug());
         (kind, row.map(StreakRow::streak).unwrap_or_default())
@@ -63,13 +64,32 @@ pub async fn history(
     Ok(Page::of(rows, limit, |award| award.position))
 }
 
-#[derive(FromRow)]
+#[derive(Clone, FromRow)]
+struct TotalRow {
+    account_id: Uuid,
+    total_xp: i64,
+}
+
+impl together::Row for TotalRow {
+    fn id(&self) -> Uuid {
+        self.account_id
+    }
+}
+
+#[derive(Clone, FromRow)]
 struct StreakRow {
+    account_id: Uuid,
     activity: String,
     days: i64,
     longest: i64,
     freezes: i64,
     last_day: NaiveDate,
+}
+
+impl together::Row for StreakRow {
+    fn id(&self) -> Uuid {
+        self.account_id
+    }
 }
 
 impl StreakRow {

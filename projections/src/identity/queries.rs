@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use domain::identity::account::{Role, StaffRole, Status};
 use event_log::database::Statement;
 use event_log::sealing::Opener;
-use event_log::{fetch_all, fetch_one, fetch_optional, statement};
+use event_log::{fetch_all, fetch_one, statement};
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 use uuid::Uuid;
@@ -13,6 +13,7 @@ use super::projection::{account_cell, session_cell};
 use crate::page::Page;
 use crate::projection::ProjectionError;
 use crate::tables::Pinned;
+use crate::together;
 
 static ACCOUNT: Statement = statement!("../../sql/identity/account.sql");
 static ACCOUNTS: Statement = statement!("../../sql/identity/accounts.sql");
@@ -85,11 +86,8 @@ pub struct Place {
 
 /// One account.
 pub async fn account(models: &Pinned, id: Uuid) -> Result<Option<AccountView>, ProjectionError> {
-    let sql = models.sql(&ACCOUNT);
-    let row = fetch_optional!(models.database, AccountRow, &sql, id)?;
-    Ok(open_accounts(models, row.into_iter().collect())
-        .await?
-        .pop())
+    let rows = models.rows_of(&ACCOUNT, id).await?;
+    Ok(open_accounts(models, rows).await?.pop())
 }
 
 /// All accounts after a place, in the order of registration.
@@ -182,7 +180,7 @@ pub async fn sessions(
     })
 }
 
-#[derive(FromRow)]
+#[derive(Clone, FromRow)]
 #[expect(clippy::struct_excessive_bools, reason = "one a column")]
 struct AccountRow {
     id: Uuid,
@@ -196,6 +194,12 @@ struct AccountRow {
     moderator: bool,
     auditor: bool,
     admin: bool,
+}
+
+impl together::Row for AccountRow {
+    fn id(&self) -> Uuid {
+        self.id
+    }
 }
 
 impl AccountRow {

@@ -41,7 +41,7 @@ impl Skips {
 
     #[expect(
         clippy::needless_pass_by_value,
-        reason = "an event is given away when it is folded, whatever the aggregate keeps of it"
+        reason = "every aggregate takes its events like this"
     )]
     fn fold(&mut self, event: Event) {
         let Event::EventSkipped { position, .. } = event;
