@@ -228,6 +228,10 @@ where
         request: &Request,
         known: Option<Arc<Loaded<A>>>,
     ) -> Result<Done<A>, CommandError<A::Error>> {
+        // before keys are made and streams are read for what cannot be appended
+        if self.bus.log.appender().is_full() {
+            return Err(CommandError::Busy);
+        }
         let _in_flight = match &request.remember {
             None => None,
             Some(remember) => {

@@ -17,4 +17,5 @@ mod outage;
 mod projector;
 mod smoke;
 mod statements;
+#[allow(dead_code, reason = "each test program uses its part of it")]
 mod support;

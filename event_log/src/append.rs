@@ -350,6 +350,12 @@ impl Appender {
         self.head.send_modify(|_| ());
     }
 
+    /// True when one more command would be refused, for whoever has other work to do first.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.queue.capacity() == 0 || self.budget.available_permits() == 0
+    }
+
     /// Commands waiting now.
     #[must_use]
     pub fn queued(&self) -> usize {

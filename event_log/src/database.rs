@@ -63,7 +63,7 @@ impl Database {
         match self {
             Self::Postgres(pool) => {
                 let settings = "; SET LOCAL synchronous_commit = off; SET LOCAL maintenance_work_mem = '128MB'";
-                unhurried(begin_postgres(pool, settings)).await
+                unhurried(Box::pin(begin_postgres(pool, settings))).await
             }
             Self::Sqlite(_) => self.begin().await,
         }

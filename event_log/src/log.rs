@@ -412,13 +412,13 @@ impl EventLog {
 
     /// Forgets command ids whose time is over; gives how many.
     pub async fn forget_commands(&self, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
-        unhurried(async {
+        unhurried(Box::pin(async {
             let mut transaction = self.homes.log.begin().await?;
             let forget = FORGET_COMMANDS.on(transaction.engine());
             let forgotten = execute!(in transaction, forget, now)?;
             transaction.commit().await?;
             Ok(forgotten)
-        })
+        }))
         .await
     }
 }

@@ -24,10 +24,13 @@ const CLOSING: Duration = Duration::from_secs(5);
 /// A pool; clones share it. Statements through it fail with [`sqlx::Error::PoolClosed`] when it is given
 /// up meanwhile, and until it is begun anew.
 #[derive(Debug, Clone)]
-pub struct Pool {
+pub struct Pool(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
     options: PgPoolOptions,
     connect: PgConnectOptions,
-    current: Arc<RwLock<PgPool>>,
+    current: RwLock<PgPool>,
 }
 
 impl Pool {
@@ -37,17 +40,18 @@ impl Pool {
         connect: PgConnectOptions,
     ) -> Result<Self, sqlx::Error> {
         let pool = options.clone().connect_with(connect.clone()).await?;
-        Ok(Self {
+        Ok(Self(Arc::new(Shared {
             options,
             connect,
-            current: Arc::new(RwLock::new(pool)),
-        })
+            current: RwLock::new(pool),
+        })))
     }
 
     /// The pool as it is now. Who keeps it for longer than a statement keeps one that may be given up.
     #[must_use]
     pub fn current(&self) -> PgPool {
-        self.current
+        self.0
+            .current
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
@@ -91,8 +95,16 @@ impl Pool {
         if !self.current().is_closed() {
             return;
         }
-        let fresh = self.options.clone().connect_lazy_with(self.connect.clone());
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        let fresh = self
+            .0
+            .options
+            .clone()
+            .connect_lazy_with(self.0.connect.clone());
+        *self
+            .0
+            .current
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = fresh;
     }
 
     /// Closes the pool and waits for its connections, though not for silent ones.

@@ -243,10 +243,10 @@ impl Reader {
         if self.database.engine() == Engine::Sqlite {
             return fetch_all!(self.database, Count, text);
         }
-        unhurried(async {
+        unhurried(Box::pin(async {
             let mut transaction = self.database.begin().await?;
             fetch_all!(in transaction, Count, text)
-        })
+        }))
         .await
     }
 

@@ -216,8 +216,8 @@ impl Projector {
     /// Runs until `stop`, woken by `committed`; then gives all leases up.
     pub async fn run(&self, committed: watch::Receiver<i64>, stop: CancellationToken) {
         tokio::join!(
-            self.follow(Which::Following, committed.clone(), &stop),
-            self.follow(Which::Building, committed, &stop),
+            Box::pin(self.follow(Which::Following, committed.clone(), &stop)),
+            Box::pin(self.follow(Which::Building, committed, &stop)),
             self.watch(&stop),
             self.beat(&stop),
         );

@@ -81,7 +81,7 @@ impl HealthCheck for ProjectionsCheck {
                 let state = json!({ "position": at.position, "stopped": at.stopped });
                 ((*name).to_owned(), state)
             });
-            return Health::Well(serde_json::Map::from_iter(states).into());
+            return Health::Well(states.collect::<serde_json::Map<_, _>>().into());
         }
         let rows = projector.seen();
         if is_live {
@@ -98,7 +98,7 @@ impl HealthCheck for ProjectionsCheck {
                     });
                     (row.projection.clone(), state)
                 });
-            return Health::Impaired(serde_json::Map::from_iter(states).into());
+            return Health::Impaired(states.collect::<serde_json::Map<_, _>>().into());
         }
         let missing = rows
             .iter()

@@ -257,7 +257,7 @@ async fn answer(
     limits: Limits,
     mut request: Request,
 ) -> Result<Response, Infallible> {
-    let uri = request.uri().clone();
+    let (uri, is_head) = (request.uri().clone(), request.method() == Method::HEAD);
     let id = request.extensions().get::<RequestId>().cloned();
     let deadline = Instant::now() + limits.time;
     request.extensions_mut().insert(Deadline(deadline));
@@ -269,10 +269,14 @@ async fn answer(
         Ok(Err(_)) => Problem::timeout().into_response(),
         Err(_) => Problem::panicked().into_response(),
     };
-    Ok(completed(response, uri.path(), id))
+    let mut response = completed(response, uri.path(), id.as_ref());
+    if is_head {
+        *response.body_mut() = Body::empty();
+    }
+    Ok(response)
 }
 
-fn completed(mut response: Response, path: &str, id: Option<RequestId>) -> Response {
+fn completed(mut response: Response, path: &str, id: Option<&RequestId>) -> Response {
     let status = response.status();
     let problem = match response.extensions_mut().remove::<Problem>() {
         Some(problem) => problem,
@@ -281,7 +285,7 @@ fn completed(mut response: Response, path: &str, id: Option<RequestId>) -> Respo
         }
         None => return response,
     };
-    *response.body_mut() = problem.body(Some(path), id.as_ref().map(|id| id.0.as_str()));
+    *response.body_mut() = problem.body(Some(path), id.map(|id| id.0.as_str()));
     let headers = response.headers_mut();
     headers.remove(header::CONTENT_LENGTH);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));

@@ -9,13 +9,13 @@ use tokio::sync::watch;
 use super::ledger::Members;
 use super::support::binary::Machine;
 use super::support::engines::Outcome;
-use super::{alone, form, tell};
+use super::{form, tell, together};
 
 /// Members at the same time.
 const MEMBERS: usize = 6;
 
 async fn story(engine: Engine) -> Outcome {
-    let _alone = alone().await;
+    let _together = together().await;
     let machine = Machine::on(engine).await?;
     let machine = machine.setting("SOULSENSE_OPEN_WRITES_PER_MINUTE", "1000000");
     let kills = form().kills;
@@ -25,7 +25,7 @@ async fn story(engine: Engine) -> Outcome {
         let server = machine.serve().await?;
         put.send_replace(Some(server.address().to_owned()));
         // mostly in the middle of writing; sometimes later, so that leases run out and policies catch up
-        let most = if kill % 5 == 4 { 4_500 } else { 700 };
+        let most = if kill % 5 == 4 { 4_000 } else { 700 };
         let millis = rand::rng().random_range(20..most);
         tokio::time::sleep(Duration::from_millis(millis)).await;
         put.send_replace(None);
@@ -36,8 +36,7 @@ async fn story(engine: Engine) -> Outcome {
     }
     let server = machine.serve().await?;
     put.send_replace(Some(server.address().to_owned()));
-    // every life begun while the server was killed has time to come to its end
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    members.live_on().await?;
     let ends = members.ends.clone();
     let ledger = members.end().await?;
     server.kill().await?;

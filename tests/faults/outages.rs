@@ -10,10 +10,10 @@ use tokio::sync::watch;
 use super::client::{Ask, Caller, Ends};
 use super::cluster::Cluster;
 use super::health::Asking;
-use super::hole::Hole;
 use super::ledger::Members;
 use super::support::app::registration;
 use super::support::binary::{Machine, Server};
+use super::support::black_hole::BlackHole;
 use super::support::engines::{Outcome, id};
 use super::{alone, form, tell};
 
@@ -67,16 +67,16 @@ async fn a_database_that_ends_and_begins_again_loses_and_doubles_nothing() -> Ou
     let members = Members::begin(MEMBERS, &place)?;
     let mut backs = Vec::new();
     for _ in 0..form().ends {
-        let millis = rand::rng().random_range(800..2_500);
+        let millis = rand::rng().random_range(500..2_000);
         tokio::time::sleep(Duration::from_millis(millis)).await;
         cluster.stop().await?;
-        let millis = rand::rng().random_range(0..2_500);
+        let millis = rand::rng().random_range(0..2_000);
         tokio::time::sleep(Duration::from_millis(millis)).await;
         cluster.start().await?;
         backs.push(back(&server).await?);
         members.ledger.somebody();
     }
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    members.live_on().await?;
     let ends = members.ends.clone();
     let ledger = members.end().await?;
     assert_eq!(server.terminate().await?.code(), Some(0));
@@ -93,23 +93,25 @@ async fn a_database_that_ends_and_begins_again_loses_and_doubles_nothing() -> Ou
 async fn a_database_that_falls_silent_holds_nobody_up_for_long() -> Outcome {
     let _alone = alone().await;
     let cluster = Cluster::begin().await?;
-    let hole = Hole::before(cluster.server()).await?;
+    let hole = BlackHole::before(cluster.server()).await?;
     let machine = machine(Cluster::url_by(hole.port())).await?;
     let server = machine.serve().await?;
     let (_put, place) = watch::channel(Some(server.address().to_owned()));
     let members = Members::begin(MEMBERS, &place)?;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let asking = Asking::begin(server.address());
-    hole.fall_silent();
+    hole.swallow();
     tokio::time::sleep(form().silence).await;
     assert!(members.ends.refused() > 0, "nobody was refused");
     let unready = reqwest::get(format!("http://{}/readyz", server.address())).await?;
     assert_eq!(unready.status(), 503);
-    hole.open();
+    // whoever was in it is never heard again
+    hole.abandon();
+    hole.heal();
     let back = back(&server).await?;
     members.ledger.somebody();
     let health = asking.judge().await?;
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    members.live_on().await?;
     let ends = members.ends.clone();
     let ledger = members.end().await?;
     assert_eq!(server.terminate().await?.code(), Some(0));
@@ -125,15 +127,17 @@ async fn a_database_that_falls_silent_holds_nobody_up_for_long() -> Outcome {
 async fn connections_that_die_while_nobody_asks_are_not_used_again() -> Outcome {
     let _alone = alone().await;
     let cluster = Cluster::begin().await?;
-    let hole = Hole::before(cluster.server()).await?;
+    let hole = BlackHole::before(cluster.server()).await?;
     let machine = machine(Cluster::url_by(hole.port())).await?;
     let server = machine.serve().await?;
     // shorter and longer than it takes to notice
-    for silence in [1, 5] {
+    for silence in [1, 4] {
         back(&server).await?;
-        hole.fall_silent();
+        hole.swallow();
         tokio::time::sleep(Duration::from_secs(silence)).await;
-        hole.open();
+        // whoever was in it is never heard again
+        hole.abandon();
+        hole.heal();
         let back = back(&server).await?;
         tell(&format!(
             "{silence} s of silence that nobody noticed: back after {back:.1?}"

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::support::engines::{Installation, Outcome, id};
-use super::{alone, form, tell};
+use super::{form, tell, together};
 
 const WRITERS: usize = 64;
 /// Streams that all writers write to, so that they conflict.
@@ -206,7 +206,7 @@ async fn foreign(homes: &Homes) -> Result<Transaction, Box<dyn Error>> {
 }
 
 async fn story(engine: Engine) -> Outcome {
-    let _alone = alone().await;
+    let _together = together().await;
     let installation = Installation::on(engine).await?;
     let homes = &installation.homes;
     let other = installation.reopened().await?;

@@ -39,6 +39,10 @@ impl Skips {
         matches!(self, Self::Some { positions } if positions.contains(&position))
     }
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "every aggregate takes its events like this"
+    )]
     fn fold(&mut self, event: Event) {
         let Event::EventSkipped { position, .. } = event;
         let mut positions = self.positions();
