@@ -86,6 +86,32 @@ async fn the_list_is_filtered_by_day_and_mood() -> Outcome {
 }
 
 #[tokio::test]
+async fn a_filter_that_leaves_everything_leaves_the_list_as_it_is() -> Outcome {
+    on_each_engine(async |app| {
+        let asha = app.member("asha").await?;
+        for number in 0..7 {
+            if number % 2 == 0 {
+                app.later(TimeDelta::microseconds(1));
+            }
+            written(&asha, plain(&format!("Entry number {number}"))).await?;
+        }
+        let mut cursor = String::new();
+        for _ in 0..4 {
+            let plain = asha.get(&format!("/journal?limit=2{cursor}")).await?;
+            let path = format!("/journal?limit=2{cursor}&from=1900-01-01");
+            let filtered = asha.get(&path).await?;
+            plain.is(StatusCode::OK)?;
+            assert_eq!(plain.body, filtered.body);
+            let next = plain.at("/next");
+            cursor = format!("&cursor={}", next.as_str().unwrap_or_default());
+        }
+        assert_eq!(cursor, "&cursor=", "four pages are all");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
 async fn a_query_out_of_range_is_refused_where_it_stands() -> Outcome {
     on_each_engine(async |app| {
         let asha = app.member("asha").await?;

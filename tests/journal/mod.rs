@@ -1,5 +1,6 @@
 //! Stories of journal.
 
+mod beginning;
 mod lists;
 mod privacy;
 mod refusals;
