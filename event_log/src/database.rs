@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::OnceLock;
 
+use sqlx::pool::PoolConnection;
 use sqlx::{Sqlite, SqlitePool};
 
 use crate::pool::{self, Pool};
@@ -34,6 +35,15 @@ impl Database {
         match self {
             Self::Postgres(_) => Engine::Postgres,
             Self::Sqlite(_) => Engine::Sqlite,
+        }
+    }
+
+    /// A connection for several statements, one after the other: giving it back after each would cost the
+    /// pool's look at it.
+    pub async fn hold(&self) -> Result<Held, sqlx::Error> {
+        match self {
+            Self::Postgres(pool) => bounded(pool.hold()).await.map(Held::Postgres),
+            Self::Sqlite(pool) => pool.acquire().await.map(Held::Sqlite),
         }
     }
 
@@ -86,6 +96,26 @@ async fn begin_postgres(pool: &Pool, settings: &str) -> Result<Transaction, sqlx
     };
     let begin = pool.begin_with(format!("BEGIN; {limits}{settings}"));
     bounded(begin).await.map(Transaction::Postgres)
+}
+
+/// A connection of either engine that goes back to its pool when dropped.
+#[derive(Debug)]
+pub enum Held {
+    /// To Postgres.
+    Postgres(pool::Held),
+    /// To a SQLite file.
+    Sqlite(PoolConnection<Sqlite>),
+}
+
+impl Held {
+    /// True when its pool was given up: another one is to be had.
+    #[must_use]
+    pub fn is_given_up(&self) -> bool {
+        match self {
+            Self::Postgres(on) => on.is_given_up(),
+            Self::Sqlite(_) => false,
+        }
+    }
 }
 
 /// A transaction on either engine; rolled back when dropped.

@@ -62,6 +62,13 @@ impl Pool {
         self.current().acquire().await
     }
 
+    /// A connection for several statements.
+    pub async fn hold(&self) -> Result<Held, sqlx::Error> {
+        let pool = self.current();
+        let inner = pool.acquire().await?;
+        Ok(Held { inner, pool })
+    }
+
     /// A transaction that ends with the pool.
     pub async fn begin(&self) -> Result<Transaction, sqlx::Error> {
         self.begin_with("BEGIN").await
@@ -113,6 +120,41 @@ impl Pool {
         if tokio::time::timeout(CLOSING, pool.close()).await.is_err() {
             tracing::warn!("some database connections did not close in time");
         }
+    }
+}
+
+/// A connection that goes back to its pool when dropped.
+#[derive(Debug)]
+pub struct Held {
+    inner: PoolConnection<Postgres>,
+    pool: PgPool,
+}
+
+impl Held {
+    /// Completes when the pool is given up.
+    #[must_use]
+    pub fn given_up(&self) -> CloseEvent {
+        self.pool.close_event()
+    }
+
+    /// True when its pool was given up.
+    #[must_use]
+    pub fn is_given_up(&self) -> bool {
+        self.pool.is_closed()
+    }
+}
+
+impl std::ops::Deref for Held {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.inner
+    }
+}
+
+impl std::ops::DerefMut for Held {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.inner
     }
 }
 

@@ -1,13 +1,13 @@
 //! Questions about single ids that come at the same time are asked in one statement.
 //!
 //! While a statement is under way, whoever asks waits; the first of those who waited then asks for all of
-//! them. No timer: who comes alone asks at once and alone.
+//! them, over the same connection. No timer: who comes alone asks at once and alone.
 
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use event_log::database::{Database, is_unavailable};
+use event_log::database::{Database, Held, is_unavailable};
 use event_log::patience::bounded;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
@@ -44,8 +44,12 @@ enum Turn<R> {
     Ask(Asking<R>),
 }
 
-/// The right to ask, which goes to the next who waits when it is dropped.
-struct Asking<R>(Option<Arc<Together<R>>>);
+/// The right to ask, which goes to the next who waits when it is dropped, with the connection.
+struct Asking<R> {
+    together: Option<Arc<Together<R>>>,
+    /// Absent before the first statement, during a statement, and after one that failed.
+    held: Option<Held>,
+}
 
 impl<R> std::fmt::Debug for Together<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -76,21 +80,23 @@ impl<R: Row> Together<R> {
             Err(reply) => match reply.await {
                 Ok(turn) => turn,
                 // who asked for us went away, or something is wrong with the statement
-                Err(_) => return fetch(database, sql, &[id]).await,
+                Err(_) => return fetch(&mut database.hold().await?, sql, &[id]).await,
             },
         };
-        let _asking = match turn {
+        let mut asking = match turn {
             Turn::Rows(rows) => return Ok(rows),
             Turn::Away(error) => return Err(sqlx::Error::Io(io::Error::other(error))),
             Turn::Ask(asking) => asking,
         };
+        // whoever is about to ask as well gets to it
+        tokio::task::yield_now().await;
         let others = self.others();
         let mut ids: Vec<Uuid> = others.iter().map(|(id, _)| *id).collect();
         ids.push(id);
         ids.sort_unstable();
         ids.dedup();
         let mut found: HashMap<Uuid, Vec<R>> = HashMap::with_capacity(ids.len());
-        let rows = match fetch::<R>(database, sql, &ids).await {
+        let rows = match asking.ask(database, sql, &ids).await {
             Ok(rows) => rows,
             Err(error) if is_unavailable(&error) => return Err(self.away(error, others)),
             Err(error) => return Err(error),
@@ -130,7 +136,10 @@ impl<R: Row> Together<R> {
             return Err(turn);
         }
         waiting.asking = true;
-        Ok(Asking(Some(Arc::clone(self))))
+        Ok(Asking {
+            together: Some(Arc::clone(self)),
+            held: None,
+        })
     }
 
     /// Those who have waited longest, as many as fit beside the one who asks.
@@ -141,17 +150,41 @@ impl<R: Row> Together<R> {
     }
 }
 
+impl<R: Row> Asking<R> {
+    async fn ask(
+        &mut self,
+        database: &Database,
+        sql: &str,
+        ids: &[Uuid],
+    ) -> Result<Vec<R>, sqlx::Error> {
+        let mut held = match self.held.take().filter(|held| !held.is_given_up()) {
+            Some(held) => held,
+            None => database.hold().await?,
+        };
+        let rows = fetch(&mut held, sql, ids).await?;
+        self.held = Some(held);
+        Ok(rows)
+    }
+}
+
 impl<R> Drop for Asking<R> {
     fn drop(&mut self) {
-        let Some(together) = self.0.take() else {
+        let Some(together) = self.together.take() else {
             return;
         };
         let mut waiting = together.0.lock().unwrap_or_else(PoisonError::into_inner);
         while !waiting.others.is_empty() {
             let (_, reply) = waiting.others.remove(0);
-            match reply.send(Turn::Ask(Self(Some(Arc::clone(&together))))) {
+            let next = Self {
+                together: Some(Arc::clone(&together)),
+                held: self.held.take(),
+            };
+            match reply.send(Turn::Ask(next)) {
                 Ok(()) => return,
-                Err(Turn::Ask(mut refused)) => refused.0 = None,
+                Err(Turn::Ask(mut refused)) => {
+                    refused.together = None;
+                    self.held = refused.held.take();
+                }
                 Err(Turn::Rows(_) | Turn::Away(_)) => {}
             }
         }
@@ -159,23 +192,23 @@ impl<R> Drop for Asking<R> {
     }
 }
 
-async fn fetch<R: Row>(
-    database: &Database,
-    sql: &str,
-    ids: &[Uuid],
-) -> Result<Vec<R>, sqlx::Error> {
+async fn fetch<R: Row>(held: &mut Held, sql: &str, ids: &[Uuid]) -> Result<Vec<R>, sqlx::Error> {
     macro_rules! ask {
         ($engine:ty, $on:expr) => {{
             let mut query = sqlx::query_as::<$engine, R>(sql);
             for place in 0..IDS {
                 query = query.bind(ids.get(place).copied());
             }
-            query.fetch_all($on)
+            query.fetch_all(&mut **$on)
         }};
     }
-    match database {
-        Database::Postgres(on) => bounded(ask!(Postgres, on)).await,
-        Database::Sqlite(on) => ask!(Sqlite, on).await,
+    match held {
+        Held::Postgres(on) => {
+            let mut given_up = on.given_up();
+            let rows = ask!(Postgres, on);
+            bounded(async { given_up.do_until(rows).await.flatten() }).await
+        }
+        Held::Sqlite(on) => ask!(Sqlite, on).await,
     }
 }
 
@@ -253,6 +286,39 @@ mod tests {
             };
             assert_eq!(answer, Some(expected));
         }
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn those_who_ask_after_each_other_share_a_connection_and_then_give_it_back() -> Outcome {
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .after_release(|connection, _| {
+                Box::pin(async move {
+                    sqlx::query("INSERT INTO returns DEFAULT VALUES")
+                        .execute(connection)
+                        .await
+                        .map(|_| true)
+                })
+            })
+            .connect("sqlite::memory:")
+            .await?;
+        let mut setup = pool.acquire().await?;
+        for table in ["toys (id BLOB, name TEXT)", "returns (number INTEGER)"] {
+            sqlx::query(&format!("CREATE TABLE {table}"))
+                .execute(&mut *setup)
+                .await?;
+        }
+        drop(setup);
+        let together = Arc::default();
+        // more than ten statements
+        let asking = (0..400).map(|number| asked(&together, &pool, number));
+        let answers = futures::future::join_all(asking).await;
+        assert!(answers.iter().all(Option::is_some));
+        let (returns,): (i64,) = sqlx::query_as("SELECT count(*) FROM returns")
+            .fetch_one(&pool)
+            .await?;
+        assert_eq!(returns, 2, "after the tables were made, and at the end");
         Ok(())
     }
 
