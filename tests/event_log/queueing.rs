@@ -39,7 +39,7 @@ pub fn command(stream: &str, payload: &str) -> Append {
 pub async fn blocked(installation: &Installation) -> Result<Transaction, sqlx::Error> {
     let mut transaction = installation.homes.log.begin().await?;
     if let Transaction::Postgres(on) = &mut transaction {
-        sqlx::query("SELECT 1 FROM log.head FOR UPDATE")
+        sqlx::query("SELECT pg_advisory_xact_lock(x'536f756c4c6f67'::bigint)")
             .execute(&mut **on)
             .await?;
     }
