@@ -7,8 +7,7 @@
 //! With `REBUILD_LOG=directory` the filled logs are kept there (and in a database of the server) and found
 //! again by the next run with as many events.
 
-#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
-#![expect(clippy::print_stderr, reason = "and says what it left out")]
+#![expect(clippy::print_stderr, reason = "a benchmark says what it left out")]
 #![expect(
     clippy::disallowed_methods,
     reason = "it reads /proc and runs itself, and nothing else waits for its runtime"
@@ -18,6 +17,10 @@
 mod members;
 #[path = "rebuild/naive.rs"]
 mod naive;
+#[expect(dead_code, reason = "each benchmark uses what it needs of it")]
+mod process;
+#[expect(dead_code, reason = "each benchmark uses what it needs of it")]
+mod report;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,10 +28,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
+use event_log::database::Database;
 use event_log::reader::Head;
 use projections::generations::State;
 use projections::projection::Projection;
-use serde::Serialize;
+use report::{Goal, Report, Row};
+use serde::{Deserialize, Serialize};
 use soulsense::clock::{Clock, Ids};
 use soulsense::config::Config;
 use soulsense::node::{Node, Purpose};
@@ -38,23 +43,71 @@ use sqlx::{Connection, PgConnection};
 const EVENTS: i64 = 200_000;
 /// Events that the naive way is measured on.
 const NAIVE: i64 = 5_000;
-/// The figures as JSON.
-const FIGURES: &str = "target/bench/rebuild.json";
+/// A million events into all read models in 20 s.
+const GOAL: f64 = 50_000.0;
+
+/// What was measured on one engine.
+#[derive(Debug, Serialize, Deserialize)]
+struct Measured {
+    engine: String,
+    version: String,
+    all: Figure,
+    /// Each alone, and events a second the naive way.
+    each: Vec<(String, Figure, Option<f64>)>,
+}
 
 /// What was measured of one rebuild.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Figure {
-    engine: &'static str,
-    projection: String,
     events: i64,
     seconds: f64,
-    events_a_second: f64,
-    /// User and system time of this process, the database's not included.
+    /// User and system time of this process.
     cpu_seconds: f64,
-    /// Highest resident set of this process while it was built.
+    /// User and system time of the database server; nothing on SQLite, which is in this process.
+    server_cpu_seconds: f64,
+    /// Highest resident set of this process while it was built, of 1,000,000 bytes.
     peak_megabytes: f64,
-    naive_events_a_second: Option<f64>,
-    times_naive: Option<f64>,
+}
+
+impl Figure {
+    fn rate(&self) -> f64 {
+        number(self.events) / self.seconds
+    }
+
+    fn row(&self, engine: &str, what: &str) -> Row {
+        Row::new(engine, what, "events/s", self.rate())
+            .with("events", number(self.events), "")
+            .with("took", self.seconds, "s")
+            .with("CPU", self.cpu_seconds, "s")
+            .with("server's CPU", self.server_cpu_seconds, "s")
+            .with("peak memory", self.peak_megabytes, "MB")
+    }
+}
+
+impl Measured {
+    fn report(&self, report: &mut Report) -> std::io::Result<()> {
+        report.engine(&self.engine, self.version.as_str());
+        let mut all = self.all.row(&self.engine, "all read models together");
+        if self.engine == "Postgres" {
+            all = all.goal(Goal::AtLeast(GOAL));
+        }
+        report.add(all)?;
+        let naive: Option<Vec<f64>> = self.each.iter().map(|(_, _, naive)| *naive).collect();
+        if let Some(naive) = naive.filter(|naive| !naive.is_empty()) {
+            // one after the other, which is what there is without sharing
+            let rate = 1.0 / naive.iter().map(|rate| 1.0 / rate).sum::<f64>();
+            let row = Row::new(&self.engine, "the same", "events/s", self.all.rate());
+            report.add(row.against("one event a transaction", rate))?;
+        }
+        for (name, figure, naive) in &self.each {
+            let row = figure.row(&self.engine, &format!("{name} alone"));
+            report.add(match naive {
+                Some(naive) => row.against("one event a transaction", *naive),
+                None => row,
+            })?;
+        }
+        Ok(())
+    }
 }
 
 /// Each phase is a process of its own, so that the figures of one carry nothing of another.
@@ -86,7 +139,7 @@ fn every_engine(events: i64) -> anyhow::Result<()> {
         .unwrap_or(temporary.path())
         .join(events.to_string());
     std::fs::create_dir_all(&directory)?;
-    let mut figures: Vec<serde_json::Value> = Vec::new();
+    let mut report = Report::new("rebuild");
     for engine in ["sqlite", "postgres"] {
         if engine == "postgres" && std::env::var_os("TEST_POSTGRES_URL").is_none() {
             eprintln!("TEST_POSTGRES_URL is not set: Postgres is left out");
@@ -102,17 +155,12 @@ fn every_engine(events: i64) -> anyhow::Result<()> {
         }
         phase("measure", engine, events, &directory)?;
         let written = std::fs::read(directory.join(format!("{engine}.json")))?;
-        figures.extend(serde_json::from_slice::<Vec<serde_json::Value>>(&written)?);
+        serde_json::from_slice::<Measured>(&written)?.report(&mut report)?;
         if kept.is_none() {
             phase("drop", engine, events, &directory)?;
         }
     }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(FIGURES);
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent)?;
-    }
-    std::fs::write(&path, serde_json::to_vec_pretty(&figures)?)?;
-    Ok(())
+    Ok(report.finish()?)
 }
 
 fn phase(name: &str, engine: &str, events: i64, directory: &Path) -> anyhow::Result<()> {
@@ -211,26 +259,30 @@ impl Place {
         built(&node).await?;
         clear(&node).await?;
         let all: Vec<_> = node.projector.projections().to_vec();
-        let mut figures = vec![self.rebuild(&node, "all", &all, head).await?];
+        let figure = self.rebuild(&node, &all, head).await?;
         clear(&node).await?;
-        let naive = NAIVE.min(head.position);
+        let mut measured = Measured {
+            engine: self.engine.to_owned(),
+            version: node.homes.server_version().await?,
+            all: figure,
+            each: Vec::new(),
+        };
+        let slice = NAIVE.min(head.position);
         let quick = std::env::var("REBUILD_QUICK").unwrap_or_default();
         for projection in all.iter().filter(|_| quick != "all") {
             let one = std::slice::from_ref(projection);
-            let mut figure = self.rebuild(&node, projection.name(), one, head).await?;
+            let figure = self.rebuild(&node, one, head).await?;
             clear(&node).await?;
-            if quick.is_empty() {
-                let slow = naive::rate(&node, projection.as_ref(), naive).await?;
-                figure.naive_events_a_second = Some(slow);
-                figure.times_naive = Some(figure.events_a_second / slow);
-            }
-            figures.push(figure);
+            let naive = if quick.is_empty() {
+                Some(naive::rate(&node, projection.as_ref(), slice).await?)
+            } else {
+                None
+            };
+            let name = projection.name().to_owned();
+            measured.each.push((name, figure, naive));
         }
-        print(&figures);
-        let path = self
-            .directory
-            .join(format!("{}.json", self.engine.to_lowercase()));
-        std::fs::write(path, serde_json::to_vec(&figures)?)?;
+        let file = format!("{}.json", self.engine.to_lowercase());
+        std::fs::write(self.directory.join(file), serde_json::to_vec(&measured)?)?;
         node.stop().await;
         Ok(())
     }
@@ -238,52 +290,42 @@ impl Place {
     async fn rebuild(
         &self,
         node: &Arc<Node>,
-        name: &str,
         projections: &[Arc<dyn Projection>],
         head: Head,
     ) -> anyhow::Result<Figure> {
         // the highest mark starts again from here
         std::fs::write("/proc/self/clear_refs", "5")?;
-        let (began, cpu) = (Instant::now(), cpu_seconds()?);
+        let server = server(node).await?;
+        let (cpu, server_cpu) = (process::own_cpu()?, cpu_of(server)?);
+        let began = Instant::now();
         for projection in projections {
             node.projector.rebuild(projection.as_ref(), head).await?;
         }
         built(node).await?;
         let seconds = began.elapsed().as_secs_f64();
         Ok(Figure {
-            engine: self.engine,
-            projection: name.to_owned(),
             events: head.position,
             seconds,
-            events_a_second: number(head.position) / seconds,
-            cpu_seconds: cpu_seconds()? - cpu,
+            cpu_seconds: process::own_cpu()?.saturating_sub(cpu).as_secs_f64(),
+            server_cpu_seconds: cpu_of(server)?.saturating_sub(server_cpu).as_secs_f64(),
             peak_megabytes: peak_megabytes()?,
-            naive_events_a_second: None,
-            times_naive: None,
         })
     }
 }
 
-fn print(figures: &[Figure]) {
-    println!(
-        "| engine | rebuilt | events | s | events/s | CPU s | peak MB | naive events/s | times naive |"
-    );
-    println!("|---|---|---:|---:|---:|---:|---:|---:|---:|");
-    for figure in figures {
-        let maybe = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.0}"));
-        println!(
-            "| {} | {} | {} | {:.2} | {:.0} | {:.2} | {:.0} | {} | {} |",
-            figure.engine,
-            figure.projection,
-            figure.events,
-            figure.seconds,
-            figure.events_a_second,
-            figure.cpu_seconds,
-            figure.peak_megabytes,
-            maybe(figure.naive_events_a_second),
-            maybe(figure.times_naive),
-        );
-    }
+/// The first process of a Postgres server on this machine.
+async fn server(node: &Node) -> anyhow::Result<Option<u32>> {
+    let Database::Postgres(pool) = &node.homes.read else {
+        return Ok(None);
+    };
+    let backend: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
+        .fetch_one(pool)
+        .await?;
+    Ok(process::parent_named(u32::try_from(backend)?, "postgres"))
+}
+
+fn cpu_of(server: Option<u32>) -> anyhow::Result<Duration> {
+    Ok(server.map_or(Ok(Duration::ZERO), process::family_cpu)?)
 }
 
 /// Waits until nothing is being built.
@@ -314,18 +356,6 @@ fn number(count: i64) -> f64 {
     f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
-fn cpu_seconds() -> anyhow::Result<f64> {
-    let stat = std::fs::read_to_string("/proc/self/stat")?;
-    let (_, fields) = stat.rsplit_once(')').context("no process name")?;
-    let ticks: u32 = fields
-        .split_whitespace()
-        .skip(11)
-        .take(2)
-        .map(str::parse::<u32>)
-        .sum::<Result<u32, _>>()?;
-    Ok(f64::from(ticks) / 100.0)
-}
-
 fn peak_megabytes() -> anyhow::Result<f64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let kilobytes: u32 = status
@@ -334,5 +364,5 @@ fn peak_megabytes() -> anyhow::Result<f64> {
         .and_then(|rest| rest.split_whitespace().next())
         .context("no VmHWM")?
         .parse()?;
-    Ok(f64::from(kilobytes) / 1024.0)
+    Ok(f64::from(kilobytes) * 1024.0 / 1e6)
 }

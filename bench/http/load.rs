@@ -44,11 +44,19 @@ impl Call {
         } = self;
         let mut text = format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n");
         if !token.is_empty() {
-            text += &format!("Authorization: Bearer {token}\r\n");
+            for part in ["Authorization: Bearer ", token, "\r\n"] {
+                text += part;
+            }
         }
         if !body.is_empty() {
-            let length = body.len();
-            text += &format!("Content-Type: application/json\r\nContent-Length: {length}\r\n");
+            let length = body.len().to_string();
+            for part in [
+                "Content-Type: application/json\r\nContent-Length: ",
+                &length,
+                "\r\n",
+            ] {
+                text += part;
+            }
         }
         text += "\r\n";
         text += body;

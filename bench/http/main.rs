@@ -89,7 +89,7 @@ async fn measure(options: &Options) -> anyhow::Result<()> {
     }
     match std::env::var("TEST_POSTGRES_URL") {
         Ok(server) if wanted("postgres") => {
-            on_postgres(options, &server, directory.path(), &mut report).await?
+            on_postgres(options, &server, directory.path(), &mut report).await?;
         }
         Ok(_) => {}
         Err(_) => eprintln!("TEST_POSTGRES_URL is not set: Postgres is left out"),
@@ -172,7 +172,7 @@ impl Side {
             address,
         };
         let url = format!("http://{}{ready}", side.address);
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         while !reqwest::get(&url)
             .await
             .is_ok_and(|reply| reply.status().is_success())
@@ -191,7 +191,7 @@ impl Side {
         for _ in 0..100 {
             let before = process::family_cpu(self.pid)?;
             tokio::time::sleep(Duration::from_millis(300)).await;
-            if process::family_cpu(self.pid)? - before <= Duration::from_millis(30) {
+            if process::family_cpu(self.pid)?.saturating_sub(before) <= Duration::from_millis(30) {
                 return Ok(());
             }
         }
@@ -488,8 +488,8 @@ impl<'o> Bench<'o> {
         let cluster = after.1.zip(before.1);
         Ok(Used {
             figures,
-            process: after.0 - before.0,
-            cluster: cluster.map(|(after, before)| after - before),
+            process: after.0.saturating_sub(before.0),
+            cluster: cluster.map(|(after, before)| after.saturating_sub(before)),
             memory: process::resident(side.pid)?,
         })
     }

@@ -132,23 +132,6 @@ fn failed(error: &sqlx::Error) -> Response {
 macro_rules! router {
     ($name:ident, $pool:ty) => {
         async fn $name(writer: $pool, reader: $pool) -> anyhow::Result<Router> {
-            for table in TABLES {
-                sqlx::query(table).execute(&writer).await?;
-            }
-            let mut filling = writer.begin().await?;
-            for number in 0..ROWS {
-                let person = Person::example(number);
-                sqlx::query(ADD_PERSON)
-                    .bind(person.id)
-                    .bind(person.username)
-                    .bind(person.email)
-                    .bind(person.role)
-                    .bind(person.two_factor)
-                    .bind(person.created_at)
-                    .execute(&mut *filling)
-                    .await?;
-            }
-            filling.commit().await?;
             async fn select(State(pool): State<$pool>, Path(id): Path<Uuid>) -> Response {
                 let person = sqlx::query_as::<_, Person>(PERSON)
                     .bind(id)
@@ -170,6 +153,23 @@ macro_rules! router {
                     |_| Json(posted.answer()).into_response(),
                 )
             }
+            for table in TABLES {
+                sqlx::query(table).execute(&writer).await?;
+            }
+            let mut filling = writer.begin().await?;
+            for number in 0..ROWS {
+                let person = Person::example(number);
+                sqlx::query(ADD_PERSON)
+                    .bind(person.id)
+                    .bind(person.username)
+                    .bind(person.email)
+                    .bind(person.role)
+                    .bind(person.two_factor)
+                    .bind(person.created_at)
+                    .execute(&mut *filling)
+                    .await?;
+            }
+            filling.commit().await?;
             let reading = Router::new()
                 .route("/rows/{id}", get(select))
                 .with_state(reader);
@@ -201,12 +201,12 @@ pub fn hashing(threads: usize, span: Duration, memory: u32, passes: u32) -> anyh
             std::thread::spawn(move || {
                 let (mut hashes, mut out) = (0_u32, [0; 32]);
                 while began.elapsed() < span {
-                    let hashed = argon2.hash_password_into(
+                    let outcome = argon2.hash_password_into(
                         b"correct-horse-7-battery-staple",
                         b"sixteen bytes in",
                         &mut out,
                     );
-                    if hashed.is_err() {
+                    if outcome.is_err() {
                         break;
                     }
                     hashes += 1;

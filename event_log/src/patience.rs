@@ -1,7 +1,7 @@
 //! How long a statement may take on Postgres, seen from here: a server that is gone without a word must
 //! not keep a caller, nor a place in the pool.
 //!
-//! The server's own limits ([`LIMITS`], [`SESSION`]) end what is slow or blocked while it can be reached.
+//! The server's own limits (`LIMITS`, `SESSION`) end what is slow or blocked while it can be reached.
 //! [`limited`] ends the wait when it cannot, and makes the pool look twice at connections that come back
 //! soon after.
 

@@ -2,7 +2,7 @@
 //! policies need not wait for their next look.
 //!
 //! A NOTIFY inside the append would serialise commits, so one without content is sent beside it, at most
-//! every [`AT_MOST_EVERY`] a node, however much was committed meanwhile. A lost one loses nothing: whoever
+//! every `AT_MOST_EVERY` a node, however much was committed meanwhile. A lost one loses nothing: whoever
 //! is woken also looks by itself. On SQLite there is one serving process, which wakes itself.
 
 use std::time::Duration;

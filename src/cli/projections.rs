@@ -29,7 +29,7 @@ const TELL: Duration = Duration::from_secs(3);
 /// How long a rollback waits for an older generation that is only just behind.
 const ROLLBACK_WAIT: Duration = Duration::from_secs(5);
 /// How much later than told another node may notice that a generation was replaced.
-const NOTICE: Duration = Duration::from_secs(5);
+const NOTICE: Duration = Duration::from_secs(3);
 
 /// What to do with the read models.
 #[derive(Debug, Subcommand)]

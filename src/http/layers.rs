@@ -257,7 +257,7 @@ async fn answer(
     limits: Limits,
     mut request: Request,
 ) -> Result<Response, Infallible> {
-    let uri = request.uri().clone();
+    let (uri, is_head) = (request.uri().clone(), request.method() == Method::HEAD);
     let id = request.extensions().get::<RequestId>().cloned();
     let deadline = Instant::now() + limits.time;
     request.extensions_mut().insert(Deadline(deadline));
@@ -269,7 +269,11 @@ async fn answer(
         Ok(Err(_)) => Problem::timeout().into_response(),
         Err(_) => Problem::panicked().into_response(),
     };
-    Ok(completed(response, uri.path(), id.as_ref()))
+    let mut response = completed(response, uri.path(), id.as_ref());
+    if is_head {
+        *response.body_mut() = Body::empty();
+    }
+    Ok(response)
 }
 
 fn completed(mut response: Response, path: &str, id: Option<&RequestId>) -> Response {

@@ -1,7 +1,7 @@
 //! A PostgreSQL cluster of a test's own, which may be ended and begun again.
 
 use std::error::Error;
-use std::ffi::OsString;
+use std::io::Read;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -50,7 +50,9 @@ impl Cluster {
                 return Ok(cluster);
             }
         }
-        let log = std::fs::read_to_string(cluster.log()).unwrap_or_default();
+        let log = tokio::fs::read_to_string(cluster.log())
+            .await
+            .unwrap_or_default();
         Err(format!("a cluster does not start: {log}").into())
     }
 
@@ -168,9 +170,7 @@ fn programs() -> Result<PathBuf, Box<dyn Error>> {
         .filter(|(_, path)| path.join("initdb").exists())
         .collect();
     found.sort();
-    let path = std::env::var_os("PATH")
-        .map(OsString::from)
-        .unwrap_or_default();
+    let path = std::env::var_os("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&path).find(|path| path.join("initdb").exists());
     let newest = found.pop().map(|(_, path)| path);
     Ok(newest.or(on_path).ok_or(
@@ -184,7 +184,8 @@ fn is_root() -> Result<bool, std::io::Error> {
 
 /// Somebody without rights: `postgres` where there is one, else `nobody`.
 fn unprivileged() -> Result<(u32, u32), Box<dyn Error>> {
-    let users = std::fs::read_to_string("/etc/passwd")?;
+    let mut users = String::new();
+    std::fs::File::open("/etc/passwd")?.read_to_string(&mut users)?;
     let user = ["postgres", "nobody"].iter().find_map(|name| {
         let line = users
             .lines()

@@ -167,10 +167,10 @@ async fn inside_a_namespace() -> Outcome {
             .kill_on_drop(true)
             .status()
             .await?;
-        return match status.success() {
-            true => Ok(()),
-            false => Err("on a full disk: what the message above says".into()),
-        };
+        if status.success() {
+            return Ok(());
+        }
+        return Err("on a full disk: what the message above says".into());
     }
     Err(format!(
         "a small disk cannot be mounted, so what a full one does cannot be tested: run as root, or where \
@@ -217,7 +217,7 @@ async fn on_a_full_disk_writes_are_refused_and_reads_go_on() -> Outcome {
     assert_eq!(server.id()?, process);
     assert!(Path::new(&format!("/proc/{process}")).exists());
     assert_eq!(reader.write().await?.status, 201);
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    members.live_on().await?;
     let ends = members.ends.clone();
     let ledger = members.end().await?;
     ledger.also(reader.account, reader.entries);

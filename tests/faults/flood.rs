@@ -167,8 +167,8 @@ async fn when_too_many_commands_wait_the_next_is_refused_at_once() -> Outcome {
 }
 
 /// Most memory that a process ever had, in KiB.
-fn memory(process: u32) -> Result<u64, Box<dyn Error>> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+async fn memory(process: u32) -> Result<u64, Box<dyn Error>> {
+    let status = tokio::fs::read_to_string(format!("/proc/{process}/status")).await?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kib = line.and_then(|line| line.split_whitespace().next());
     Ok(kib.ok_or("no VmHWM")?.parse()?)
@@ -205,7 +205,7 @@ async fn a_flood_takes_bounded_memory() -> Outcome {
         .setting("SOULSENSE_OPEN_WRITES_PER_MINUTE", "1000000");
     let server = machine.serve().await?;
     let writer = member(&server, "writer").await?;
-    let before = memory(server.id()?)?;
+    let before = memory(server.id()?).await?;
     let count = form().flood;
     // a client each, so that each has a connection of its own
     let nobodies: Vec<Caller> = (0..count).map(|_| caller()).collect::<Result<_, _>>()?;
@@ -213,7 +213,7 @@ async fn a_flood_takes_bounded_memory() -> Outcome {
         login(&format!("nobody_{number}"), "wrong")
     });
     let logins = logins.await?;
-    let after_logins = memory(server.id()?)?;
+    let after_logins = memory(server.id()?).await?;
     let writers: Vec<Caller> = nobodies
         .into_iter()
         .map(|mut caller| {
@@ -223,7 +223,7 @@ async fn a_flood_takes_bounded_memory() -> Outcome {
         .collect();
     let body: Value = json!({"content": "x".repeat(500_000)});
     let posts = all_at_once(&server, &writers, |_| Ask::post("/journal", body.clone())).await?;
-    let after_posts = memory(server.id()?)?;
+    let after_posts = memory(server.id()?).await?;
     tell(&format!(
         "a flood of {count} at once: memory {} MiB before, {} MiB after logins ({logins}), {} MiB after posts of \
          0.5 MB ({posts})",

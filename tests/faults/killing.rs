@@ -36,8 +36,7 @@ async fn story(engine: Engine) -> Outcome {
     }
     let server = machine.serve().await?;
     put.send_replace(Some(server.address().to_owned()));
-    // every life begun while the server was killed has time to come to its end
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    members.live_on().await?;
     let ends = members.ends.clone();
     let ledger = members.end().await?;
     server.kill().await?;

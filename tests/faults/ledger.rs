@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use domain::id::AccountId;
 use rand::RngExt;
@@ -28,6 +29,8 @@ const ENTRIES: usize = 6;
 const POINTS: i64 = 250;
 /// Questions of an exam.
 const QUESTIONS: usize = 12;
+/// Longest wait for a life to come to its end.
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Events read at once.
 const PAGE: i64 = 1_000;
 
@@ -80,9 +83,9 @@ impl Members {
                         username: format!("member_{member}_{number}"),
                         ..Life::default()
                     };
-                    let lived = live(&mut life, caller.clone(), &over).await;
+                    let ended = live(&mut life, caller.clone(), &over).await;
                     ledger.keep(life);
-                    lived?;
+                    ended?;
                 }
                 Ok(())
             });
@@ -93,6 +96,18 @@ impl Members {
             ledger,
             ends,
         })
+    }
+
+    /// Waits until another life has come to its end: everything that a member does works.
+    pub async fn live_on(&self) -> Outcome {
+        let before = self.ledger.lived();
+        let lived = async {
+            while self.ledger.lived() == before {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let lived = tokio::time::timeout(PATIENCE, lived).await;
+        Ok(lived.map_err(|_| "nobody comes to the end of a life")?)
     }
 
     /// Lets every member know the outcome of what they asked, then ends.
@@ -125,10 +140,8 @@ async fn live(life: &mut Life, mut caller: Caller, over: &AtomicBool) -> Result<
     let reply = caller.ask(&Ask::post("/auth/login", body)).await?;
     is(&reply, StatusCode::OK)?;
     caller.token = reply.body["access_token"].as_str().map(str::to_owned);
-    life.account = reply.body["account"]["id"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned();
+    let account = reply.body["account"]["id"].as_str();
+    account.unwrap_or_default().clone_into(&mut life.account);
     for number in 0..ENTRIES {
         if over.load(Ordering::Relaxed) {
             return Ok(());
@@ -197,6 +210,11 @@ impl Ledger {
     fn keep(&self, life: Life) {
         let mut lives = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lives.push(life);
+    }
+
+    fn lived(&self) -> usize {
+        let lives = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lives.iter().filter(|life| life.lived).count()
     }
 
     /// Somebody else has an account.

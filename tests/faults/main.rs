@@ -15,10 +15,6 @@ mod ledger;
 mod outages;
 mod soak;
 mod starving;
-#[expect(
-    dead_code,
-    reason = "these stories need a part of what the others share"
-)]
 #[allow(dead_code, reason = "each test program uses its part of it")]
 #[path = "../support/mod.rs"]
 mod support;

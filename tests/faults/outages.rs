@@ -76,7 +76,7 @@ async fn a_database_that_ends_and_begins_again_loses_and_doubles_nothing() -> Ou
         backs.push(back(&server).await?);
         members.ledger.somebody();
     }
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    members.live_on().await?;
     let ends = members.ends.clone();
     let ledger = members.end().await?;
     assert_eq!(server.terminate().await?.code(), Some(0));
@@ -111,7 +111,7 @@ async fn a_database_that_falls_silent_holds_nobody_up_for_long() -> Outcome {
     let back = back(&server).await?;
     members.ledger.somebody();
     let health = asking.judge().await?;
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    members.live_on().await?;
     let ends = members.ends.clone();
     let ledger = members.end().await?;
     assert_eq!(server.terminate().await?.code(), Some(0));

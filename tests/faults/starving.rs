@@ -37,7 +37,7 @@ async fn a_starved_pool_holds_nobody_up_for_long() -> Outcome {
     let back = back(&server).await?;
     members.ledger.somebody();
     let health = asking.judge().await?;
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    members.live_on().await?;
     let ends = members.ends.clone();
     let ledger = members.end().await?;
     assert_eq!(server.terminate().await?.code(), Some(0));

@@ -1,6 +1,9 @@
 //! The runner of projections, told on both engines: exactly once, whoever runs and whoever dies.
 
 mod bulk;
+mod command_line;
+mod history;
+mod killing;
 mod leases;
 mod poison;
 mod reading;
@@ -17,8 +20,7 @@ use async_trait::async_trait;
 use cqrs_es::persist::EventUpcaster;
 use domain::Aggregate;
 use domain::operations::skips::{SkipReason, Skips, SkipsCommand};
-use event_log::append::{Append, AppenderTask, Bounds, NewEvent, Verdict};
-use event_log::content_hash::Content;
+use event_log::append::{AppenderTask, Bounds, Verdict};
 use event_log::database::Statement;
 use event_log::homes::Homes;
 use event_log::keys::{Keys, Secret};
@@ -33,6 +35,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::engines::{Installation, Outcome, id, now};
+use crate::support::raw;
 
 /// Longest wait for what should happen at once.
 const SOON: Duration = Duration::from_secs(30);
@@ -207,50 +210,7 @@ impl House {
         payload: &str,
         count: usize,
     ) -> Outcome {
-        let (stream, correlation_id) = (id().to_string(), id());
-        let metadata = r#"{"actor_role":"system"}"#;
-        let event = |sequence: i64| {
-            let event_id = id();
-            let content_hash = Content {
-                aggregate_type,
-                aggregate_id: &stream,
-                sequence,
-                event_type,
-                event_version: "1",
-                payload,
-                metadata,
-                event_id,
-                correlation_id,
-                causation_id: None,
-                actor_id: "test",
-                subject_id: None,
-            }
-            .hash();
-            NewEvent {
-                event_id,
-                event_type: event_type.to_owned(),
-                event_version: "1".to_owned(),
-                payload: payload.to_owned(),
-                metadata: metadata.to_owned(),
-                content_hash,
-            }
-        };
-        let append = Append {
-            aggregate_type,
-            aggregate_id: stream.clone(),
-            expected: 0,
-            events: (1..).take(count).map(event).collect(),
-            claims: Vec::new(),
-            command: None,
-            correlation_id,
-            causation_id: None,
-            actor_id: "test".to_owned(),
-            subject_id: None,
-            erasing: false,
-        };
-        let verdict = self.log.appender().append(append).await?;
-        assert!(matches!(verdict, Verdict::Appended { .. }), "{verdict:?}");
-        Ok(())
+        raw::append(&self.log, aggregate_type, event_type, payload, count).await
     }
 
     /// Records that the tallies leave out an event, and lets them go on.

@@ -254,6 +254,7 @@ async fn a_skip_takes_the_leases_and_begins_anew_what_has_folded_the_event_alrea
     each_engine(async |installation| {
         let house = House::on(installation).await?;
         let node = house.run(&house.homes).await?;
+        node.caught_up(0).await?;
         house.known(3).await?;
         house.unknown().await?;
         stopped(&node).await?;

@@ -183,7 +183,9 @@ pub async fn on_each_engine_with(
 ) -> Outcome {
     for engine in [Engine::Sqlite, Engine::Postgres] {
         let mut app = App::with(engine, &change).await?;
-        let told = AssertUnwindSafe(story(&mut app)).catch_unwind().await;
+        let told = AssertUnwindSafe(Box::pin(story(&mut app)))
+            .catch_unwind()
+            .await;
         app.close().await;
         match told {
             Ok(Ok(())) => {}

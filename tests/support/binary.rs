@@ -140,6 +140,16 @@ impl Machine {
         Ok(server)
     }
 
+    /// Starts a command and waits for nothing.
+    pub fn start(&self, arguments: &[&str]) -> std::io::Result<Child> {
+        let mut command = self.command(arguments);
+        command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+    }
+
     /// Puts everything away.
     pub async fn close(self) {
         if let Some(database) = self.database {
@@ -147,6 +157,19 @@ impl Machine {
             let _ = database.close().await;
         }
     }
+}
+
+/// Tells a story on a machine of each engine.
+pub async fn on_each_machine(
+    story: impl AsyncFn(&Machine) -> Result<(), Box<dyn Error>>,
+) -> Result<(), Box<dyn Error>> {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let machine = Machine::on(engine).await?;
+        let told = story(&machine).await;
+        machine.close().await;
+        told.map_err(|error| format!("on {engine:?}: {error}"))?;
+    }
+    Ok(())
 }
 
 /// A command without any configuration.
@@ -260,14 +283,17 @@ impl Server {
 
     /// SIGTERM; how it ended.
     pub async fn terminate(mut self) -> Result<ExitStatus, Box<dyn Error>> {
-        let id = self.id()?;
-        let sent = Command::new("kill")
-            .args(["-TERM", &id.to_string()])
-            .status()
-            .await?;
-        assert!(sent.success(), "the signal was not sent");
+        signal("TERM", self.id()?).await?;
         Ok(timeout(PATIENCE, self.child.wait()).await??)
     }
+}
+
+/// Sends a signal, by its name, to a process.
+pub async fn signal(name: &str, process: u32) -> Result<(), Box<dyn Error>> {
+    let arguments = [format!("-{name}"), process.to_string()];
+    let sent = Command::new("kill").args(arguments).status().await?;
+    assert!(sent.success(), "the signal was not sent");
+    Ok(())
 }
 
 /// A file's text replaced.

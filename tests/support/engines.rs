@@ -96,7 +96,9 @@ impl Installation {
 pub async fn each_engine(story: impl AsyncFn(&Installation) -> Outcome) -> Outcome {
     for engine in [Engine::Sqlite, Engine::Postgres] {
         let installation = Installation::on(engine).await?;
-        let told = AssertUnwindSafe(story(&installation)).catch_unwind().await;
+        let told = AssertUnwindSafe(Box::pin(story(&installation)))
+            .catch_unwind()
+            .await;
         installation.close().await;
         let Ok(outcome) = told else {
             panic!("on {engine:?}: what the message above says")

@@ -7,5 +7,6 @@ pub mod engines;
 pub mod gate;
 pub mod pgbouncer;
 pub mod postgres;
+pub mod raw;
 pub mod rebuild;
 pub mod staff;

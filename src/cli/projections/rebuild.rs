@@ -1,7 +1,7 @@
 //! `soulsense projections rebuild`: begins new generations, has them built, and tells how far they are.
 
 use std::io::IsTerminal;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -14,6 +14,10 @@ use super::{LOOK, Rebuild, TELL, all_of, named, output};
 use crate::config::Config;
 use crate::http::server::stop_signal;
 use crate::node::Node;
+
+/// How long no server may hold a lease before this command builds itself: one that has just put a generation
+/// live, or taken over from another, holds none for a moment.
+const UNSERVED: Duration = Duration::from_millis(700);
 
 /// Builds read models anew and returns when all are live. Where a server runs it is the server that builds,
 /// and goes on when this command is interrupted; else, or when the server ends, this command builds.
@@ -110,6 +114,7 @@ fn pace(row: &Generation, head: i64) -> String {
 struct Work<'n> {
     node: &'n Node,
     own: Option<(CancellationToken, JoinHandle<()>)>,
+    unserved: Option<Instant>,
     told: bool,
 }
 
@@ -118,6 +123,7 @@ impl<'n> Work<'n> {
         Self {
             node,
             own: None,
+            unserved: None,
             told: false,
         }
     }
@@ -136,6 +142,10 @@ impl<'n> Work<'n> {
                 output::remark("a server runs, and it builds")?;
                 self.told = true;
             }
+            self.unserved = None;
+            return Ok(());
+        }
+        if self.unserved.get_or_insert_with(Instant::now).elapsed() < UNSERVED {
             return Ok(());
         }
         let stop = CancellationToken::new();
