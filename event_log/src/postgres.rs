@@ -13,9 +13,10 @@ use crate::pool::Pool;
 
 static APPEND: Statement = crate::statement!("../sql/append.sql");
 
-/// Longer than any sane wait for the head row, shorter than the appender's patience.
-const SESSION: &str =
-    "SET lock_timeout = '4s'; SET statement_timeout = '6s'; SET synchronous_commit = on";
+/// Longer than any sane wait for the turn, shorter than the appender's patience. A snapshot older than the turn
+/// would show an old head, so that the server's default isolation does not count.
+const SESSION: &str = "SET lock_timeout = '4s'; SET statement_timeout = '6s'; SET synchronous_commit = on; \
+     SET default_transaction_isolation = 'read committed'";
 
 pub(crate) struct PostgresWriter {
     options: PgConnectOptions,
