@@ -31,19 +31,39 @@ static COMMAND_IDS: Statement = Statement::new(
 /// One command, as chance describes it.
 #[derive(Debug, Clone)]
 enum Step {
-    New {
-        stream: u8,
-        /// How far from the stream's last sequence the decision stands.
-        aside: i64,
-        events: usize,
-        claims: Vec<(u8, ClaimAction)>,
-        command: Option<(u8, u8, Option<DateTime<Utc>>)>,
-        subject: Option<u8>,
-        erasing: bool,
-    },
+    New(New),
     /// A command that was handed in before, byte for byte: its answer had been lost.
     Again(prop::sample::Index),
 }
+
+#[derive(Debug, Clone, Default)]
+struct New {
+    stream: u8,
+    /// How far from the stream's last sequence the decision stands.
+    aside: i64,
+    events: usize,
+    claims: Vec<(u8, ClaimAction)>,
+    /// Key, request and when it may be forgotten.
+    command: Option<(u8, u8, Option<DateTime<Utc>>)>,
+    subject: Option<u8>,
+    erasing: bool,
+}
+
+impl New {
+    /// The command with which a subject's erasure begins, for a stream of its own.
+    fn erasure(subject: u8) -> Self {
+        Self {
+            stream: FIRST_ERASED + subject,
+            events: 1,
+            subject: Some(subject),
+            erasing: true,
+            ..Self::default()
+        }
+    }
+}
+
+/// Streams from here on are those of erasures.
+const FIRST_ERASED: u8 = 100;
 
 /// Commands that are handed in at once.
 #[derive(Debug, Clone)]
@@ -83,14 +103,16 @@ fn step() -> impl Strategy<Value = Step> {
         prop::bool::weighted(0.1),
     );
     let new = new.prop_map(
-        |(stream, aside, events, claims, command, subject, erasing)| Step::New {
-            stream,
-            aside,
-            events,
-            claims,
-            command,
-            subject,
-            erasing,
+        |(stream, aside, events, claims, command, subject, erasing)| {
+            Step::New(New {
+                stream,
+                aside,
+                events,
+                claims,
+                command,
+                subject,
+                erasing,
+            })
         },
     );
     prop_oneof![15 => new, 1 => any::<prop::sample::Index>().prop_map(Step::Again)]
@@ -121,7 +143,33 @@ impl Names {
         Uuid::from_u128(self.0.as_u128() ^ (u128::from(number) + 1))
     }
 
-    /// A command for a stream that was seen at the given sequence.
+    /// The command for a stream that is at the given sequence.
+    fn command(&self, new: New, last: i64) -> Append {
+        let mut append = self.append(new.stream, (last + new.aside).max(0), new.events);
+        let claims = new.claims.into_iter().map(|(claim, change)| ClaimEntry {
+            scope: "toy.name",
+            value: self.name("claim", claim),
+            change,
+        });
+        append.claims.extend(claims);
+        let erased = new.subject.filter(|_| new.stream >= FIRST_ERASED);
+        append.claims.extend(erased.map(|subject| ClaimEntry {
+            scope: "erased",
+            value: self.subject(subject).as_bytes().to_vec(),
+            change: ClaimAction::Erase,
+        }));
+        append.command = new.command.map(|(key, request, expires_at)| CommandId {
+            key: self.name("key", key),
+            request: vec![request],
+            outcome: format!("{{\"aggregate_id\":\"{}\"}}", append.aggregate_id),
+            expires_at,
+        });
+        append.subject_id = new.subject.map(|subject| self.subject(subject));
+        append.erasing = new.erasing;
+        append
+    }
+
+    /// Events without anything that is judged beside the sequence.
     fn append(&self, stream: u8, expected: i64, events: usize) -> Append {
         let (aggregate_id, correlation_id) = (self.stream(stream), id());
         let events = (expected + 1..).take(events).map(|sequence| {
@@ -306,53 +354,14 @@ impl Pair {
         let (mut verdicts, mut of_batches) = (Verdicts::new(), Verdicts::new());
         for (round, Round { erased, steps }) in rounds.into_iter().enumerate() {
             let from = handed_in.len();
-            let erasure = erased.map(|subject| Step::New {
-                stream: 100 + subject,
-                aside: 0,
-                events: 1,
-                claims: Vec::new(),
-                command: None,
-                subject: Some(subject),
-                erasing: true,
-            });
+            let erasure = erased.map(|subject| Step::New(New::erasure(subject)));
             for step in erasure.into_iter().chain(steps) {
                 let (stream, append) = match step {
                     Step::Again(_) if handed_in.is_empty() => continue,
                     Step::Again(which) => (None, which.get(&handed_in).clone()),
-                    Step::New {
-                        stream,
-                        aside,
-                        events,
-                        claims,
-                        command,
-                        subject,
-                        erasing,
-                    } => {
-                        let seen = last.get(&stream).copied().unwrap_or_default();
-                        let mut append = names.append(stream, (seen + aside).max(0), events);
-                        append
-                            .claims
-                            .extend(claims.into_iter().map(|(claim, change)| ClaimEntry {
-                                scope: "toy.name",
-                                value: names.name("claim", claim),
-                                change,
-                            }));
-                        if stream >= 100 {
-                            append.claims.extend(subject.map(|subject| ClaimEntry {
-                                scope: "erased",
-                                value: names.subject(subject).as_bytes().to_vec(),
-                                change: ClaimAction::Erase,
-                            }));
-                        }
-                        append.command = command.map(|(key, request, expires_at)| CommandId {
-                            key: names.name("key", key),
-                            request: vec![request],
-                            outcome: format!("{{\"aggregate_id\":\"{}\"}}", append.aggregate_id),
-                            expires_at,
-                        });
-                        append.subject_id = subject.map(|subject| names.subject(subject));
-                        append.erasing = erasing;
-                        (Some(stream), append)
+                    Step::New(new) => {
+                        let seen = last.get(&new.stream).copied().unwrap_or_default();
+                        (Some(new.stream), names.command(new, seen))
                     }
                 };
                 let appender = &self.one_by_one.appenders[round % 2];
@@ -366,8 +375,8 @@ impl Pair {
             let at_once = handed_in[from..].iter().cloned();
             let appender = &self.batched.appenders[round % 2];
             of_batches.extend(join_all(at_once.map(|append| appender.append(append))).await);
-            let appended = |verdict: &Result<_, _>| matches!(verdict, Ok(Verdict::Appended { .. }));
-            if verdicts[from..].iter().all(appended) {
+            let passed = |verdict: &Result<_, _>| matches!(verdict, Ok(Verdict::Appended { .. }));
+            if verdicts[from..].iter().all(passed) {
                 self.clean += 1;
             } else {
                 self.doubtful += 1;
