@@ -353,6 +353,11 @@ impl Target {
             .max_connections(8)
             .acquire_timeout(wait)
             .test_before_acquire(false)
+            .before_acquire(|connection, _| {
+                // SQLite itself ends a transaction for which there is no room; sqlx still counts it as open
+                let stranded = connection.is_in_transaction();
+                Box::pin(async move { Ok(!stranded) })
+            })
             .connect_with(self.sqlite_options(file, synchronous)?)
             .await
             .map(Database::Sqlite)

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use event_log::database::Engine;
+use event_log::database::{Engine, is_storage_full};
 use event_log::homes::{Homes, HomesError, Target};
 use event_log::{execute, fetch_one};
 use futures::future::try_join_all;
@@ -173,5 +173,31 @@ async fn what_can_be_derived_again_does_not_wait_for_the_disk() -> Outcome {
     let mut ordinary = read.begin().await?;
     let (setting,): (String,) = fetch_one!(in ordinary, (String,), show)?;
     assert_eq!(setting, "on", "it ends with its transaction");
+    Ok(())
+}
+
+/// SQLite ends a transaction itself when a statement in it finds no room.
+#[tokio::test]
+async fn a_transaction_that_found_no_room_leaves_no_trace_on_its_connection() -> Outcome {
+    let installation = Installation::on(Engine::Sqlite).await?;
+    let home = &installation.homes.read;
+    let mut transaction = home.begin().await?;
+    execute!(in transaction, "CREATE TABLE words (word BLOB)")?;
+    let (pages,): (i64,) = fetch_one!(in transaction, (i64,), "PRAGMA page_count")?;
+    let limit = format!("PRAGMA max_page_count = {}", pages + 20);
+    let _: (i64,) = fetch_one!(in transaction, (i64,), &limit)?;
+    let full = loop {
+        let filled = execute!(in transaction, "INSERT INTO words VALUES (zeroblob(10000))");
+        if let Err(error) = filled {
+            break error;
+        }
+    };
+    assert!(is_storage_full(&full), "{full:?}");
+    drop(transaction);
+
+    for _ in 0..20 {
+        let transaction = home.begin().await?;
+        transaction.commit().await?;
+    }
     Ok(())
 }

@@ -39,19 +39,21 @@ pub async fn back(server: &Server) -> Result<Duration, Box<dyn Error>> {
     let ready = format!("http://{}/readyz", server.address());
     let name = format!("back_{}", id().simple().to_string().split_off(20));
     let ask = Ask::post("/auth/register", registration(&name));
+    let mut seen = Vec::new();
     loop {
         let is_ready = reqwest::get(&ready).await?.status().is_success();
         let written = caller.once(server.address(), &ask).await?.status;
+        seen.push((began.elapsed(), is_ready, written.as_u16()));
         // or it was written although that was not known
         if is_ready && (written == 201 || written == 409) {
             let took = began.elapsed();
             if took > BACK {
-                return Err(format!("the server was back after {took:?} only").into());
+                return Err(format!("the server was back after {took:?} only: {seen:.1?}").into());
             }
             return Ok(took);
         }
         if began.elapsed() > BACK * 5 {
-            return Err("the server does not come back".into());
+            return Err(format!("the server does not come back: {seen:.1?}").into());
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -78,22 +78,28 @@ pub async fn rebuild_all(app: &App) -> Outcome {
 
 /// Waits until every projection and every policy has reached the head.
 pub async fn settled(app: &App) -> Outcome {
-    let waiting = async {
-        loop {
-            let head = app.node.log.reader().head().await?.position;
-            let progress = app.node.projector.progress().now();
-            let policies = app.node.subscriptions.list().await?;
-            if progress.values().all(|at| at.position >= head)
-                && policies.iter().all(|policy| policy.position >= head)
-            {
-                return Ok::<_, sqlx::Error>(());
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
+    let began = Instant::now();
+    loop {
+        let head = app.node.log.reader().head().await?.position;
+        let progress = app.node.projector.progress().now();
+        let policies = app.node.subscriptions.list().await?;
+        if progress.values().all(|at| at.position >= head)
+            && policies.iter().all(|policy| policy.position >= head)
+        {
+            return Ok(());
         }
-    };
-    Ok(tokio::time::timeout(PATIENCE, waiting)
-        .await
-        .map_err(|_| "projections or policies never reached the head")??)
+        if began.elapsed() > PATIENCE {
+            let rows = app.node.projector.generations().list().await?;
+            let behind = rows.iter().filter(|row| row.position < head);
+            let behind: Vec<_> = behind.collect();
+            let late = policies.iter().filter(|policy| policy.position < head);
+            let late: Vec<_> = late.collect();
+            return Err(
+                format!("never at the head, which is {head}: {behind:#?} {late:#?}").into(),
+            );
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 async fn live(projector: &Projector) -> Result<BTreeMap<String, i64>, sqlx::Error> {
