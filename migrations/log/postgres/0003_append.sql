@@ -19,6 +19,9 @@ DROP FUNCTION append;
 -- its first event. Otherwise it is one row a command, in order, with its last event's position and sequence. Verdicts:
 -- 0 appended · 1 appended by an earlier try of the same batch · 2 command id known, same request · 3 command id
 -- known, other request · 4 subject erased · 5 sequence conflict · 6 claim taken.
+--
+-- Command ids and claims are looked up one by one, never joined: before a table's first statistics a join would read
+-- all of it.
 CREATE FUNCTION append(
     c_type text[], c_id text[], c_expected bigint[], c_subject uuid[], c_erasing boolean[], c_first integer[],
     c_count integer[], c_correlation uuid[], c_causation uuid[], c_actor text[],
@@ -51,7 +54,6 @@ BEGIN
             OR EXISTS (SELECT FROM claims x
                         WHERE x.scope = 'erased' AND x.value = uuid_send(c_subject[n]) AND NOT c_erasing[n]));
     IF NOT v_doubt AND cardinality(i_command) > 0 THEN
-        -- a look-up each, not a join: before the first statistics that would read the whole table
         v_doubt := EXISTS (SELECT FROM unnest(i_key) AS i (key)
                             WHERE (SELECT true FROM command_ids x WHERE x.key = i.key));
     END IF;
@@ -82,20 +84,21 @@ BEGIN
                           WHEN c.last <> c.expected THEN 5
                           WHEN EXISTS (
                               SELECT FROM unnest(k_command, k_scope, k_value, k_change) AS k (command, scope, value, change)
-                                JOIN claims x ON x.scope = k.scope AND x.value = k.value
                                WHERE k.command = c.n AND k.change = 0
-                                 AND (x.aggregate_type <> c.type OR x.aggregate_id <> c.id)
-                                 AND (x.until IS NULL OR x.until > v_now)) THEN 6
+                                 AND (SELECT (x.aggregate_type <> c.type OR x.aggregate_id <> c.id)
+                                             AND (x.until IS NULL OR x.until > v_now)
+                                        FROM claims x WHERE x.scope = k.scope AND x.value = k.value)) THEN 6
                           ELSE 0
                         END)::smallint AS verdict
                   FROM (
-                    SELECT u.n, u.type, u.id, u.expected, u.subject, u.erasing, i.request, x.request AS known,
+                    SELECT u.n, u.type, u.id, u.expected, u.subject, u.erasing, i.request,
+                           (SELECT x.request FROM command_ids x
+                             WHERE x.key = i.key AND (x.expires_at IS NULL OR x.expires_at > v_now)) AS known,
                            coalesce((SELECT max(e.sequence) FROM events e
                                       WHERE e.aggregate_type = u.type AND e.aggregate_id = u.id), 0) AS last
                       FROM unnest(c_type, c_id, c_expected, c_subject, c_erasing)
                            WITH ORDINALITY AS u (type, id, expected, subject, erasing, n)
                       LEFT JOIN unnest(i_command, i_key, i_request) AS i (command, key, request) ON i.command = u.n
-                      LEFT JOIN command_ids x ON x.key = i.key AND (x.expires_at IS NULL OR x.expires_at > v_now)
                     OFFSET 0 -- keeps the look-ups above from being repeated wherever their results are named
                   ) c
               ) v
@@ -165,11 +168,13 @@ BEGIN
       FROM unnest(v_verdicts, v_refused, c_type, c_id, c_expected, c_first, c_count)
            WITH ORDINALITY AS u (verdict, refused, type, id, expected, first, count, n)
       LEFT JOIN unnest(i_command, i_key) AS i (command, key) ON i.command = u.n
-      LEFT JOIN command_ids x ON x.key = i.key
+      LEFT JOIN LATERAL (
+          SELECT * FROM command_ids x WHERE u.verdict = 2 AND x.key = i.key OFFSET 0) x ON true
       LEFT JOIN LATERAL (
           SELECT k.scope, y.aggregate_id AS holder
             FROM unnest(k_command, k_scope, k_value, k_change) AS k (command, scope, value, change)
-            JOIN claims y ON y.scope = k.scope AND y.value = k.value
+           CROSS JOIN LATERAL (
+                SELECT * FROM claims y WHERE y.scope = k.scope AND y.value = k.value OFFSET 0) y
            WHERE u.verdict = 6 AND k.command = u.n AND k.change = 0
              AND (y.aggregate_type <> u.type OR y.aggregate_id <> u.id)
              AND (y.until IS NULL OR y.until > v_now)
