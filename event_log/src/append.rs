@@ -97,7 +97,7 @@ pub struct Append {
     pub aggregate_id: String,
     /// Last sequence the decision was made on, 0 for a new stream.
     pub expected: i64,
-    /// At least one event.
+    /// At least one event, else the command is refused.
     pub events: Vec<NewEvent>,
     /// Claims taken and released.
     pub claims: Vec<ClaimEntry>,
@@ -307,6 +307,10 @@ impl Appender {
     pub async fn append(&self, append: Append) -> Result<Verdict, AppendError> {
         if self.closing.is_cancelled() {
             return Err(AppendError::Closed);
+        }
+        if append.events.is_empty() {
+            let nothing = sqlx::Error::Protocol("a command without events".into());
+            return Err(AppendError::Refused(Arc::new(nothing)));
         }
         let wanted = append.bytes().div_ceil(PERMIT_BYTES).clamp(1, self.permits);
         let budget = u32::try_from(wanted)

@@ -13,9 +13,10 @@ use crate::pool::Pool;
 
 static APPEND: Statement = crate::statement!("../sql/append.sql");
 
-/// Longer than any sane wait for the head row, shorter than the appender's patience.
-const SESSION: &str =
-    "SET lock_timeout = '4s'; SET statement_timeout = '6s'; SET synchronous_commit = on";
+/// Longer than any sane wait for the turn, shorter than the appender's patience. A snapshot older than the turn
+/// would show an old head, so that the server's default isolation does not count.
+const SESSION: &str = "SET lock_timeout = '4s'; SET statement_timeout = '6s'; SET synchronous_commit = on; \
+     SET default_transaction_isolation = 'read committed'";
 
 pub(crate) struct PostgresWriter {
     options: PgConnectOptions,
@@ -27,6 +28,7 @@ pub(crate) struct PostgresWriter {
 
 #[derive(FromRow)]
 struct Row {
+    command: i32,
     verdict: i16,
     last_position: Option<i64>,
     last_sequence: Option<i64>,
@@ -90,27 +92,24 @@ struct Columns<'a> {
     c_expected: Vec<i64>,
     c_subject: Vec<Option<Uuid>>,
     c_erasing: Vec<bool>,
-    c_count: Vec<i64>,
-    c_first_event: Vec<Option<Uuid>>,
-    c_claims: Vec<i64>,
-    c_key: Vec<Option<&'a [u8]>>,
-    c_request: Vec<Option<&'a [u8]>>,
-    c_outcome: Vec<Option<&'a str>>,
-    c_expires: Vec<Option<DateTime<Utc>>>,
+    c_first: Vec<i32>,
+    c_count: Vec<i32>,
+    c_correlation: Vec<Uuid>,
+    c_causation: Vec<Option<Uuid>>,
+    c_actor: Vec<&'a str>,
     e_command: Vec<i32>,
-    e_aggregate_type: Vec<&'a str>,
-    e_aggregate_id: Vec<&'a str>,
     e_sequence: Vec<i64>,
     e_type: Vec<&'a str>,
     e_version: Vec<&'a str>,
     e_payload: Vec<&'a str>,
     e_metadata: Vec<&'a str>,
     e_id: Vec<Uuid>,
-    e_correlation: Vec<Uuid>,
-    e_causation: Vec<Option<Uuid>>,
-    e_actor: Vec<&'a str>,
-    e_subject: Vec<Option<Uuid>>,
     e_hash: Vec<&'a [u8]>,
+    i_command: Vec<i32>,
+    i_key: Vec<&'a [u8]>,
+    i_request: Vec<&'a [u8]>,
+    i_outcome: Vec<&'a str>,
+    i_expires: Vec<Option<DateTime<Utc>>>,
     k_command: Vec<i32>,
     k_scope: Vec<&'a str>,
     k_value: Vec<&'a [u8]>,
@@ -121,23 +120,29 @@ struct Columns<'a> {
 impl<'a> Columns<'a> {
     fn of(batch: &[&'a Append]) -> Self {
         let mut columns = Self::default();
+        let mut first = 1;
         for (command, append) in (1_i32..).zip(batch) {
+            let count = i32::try_from(append.events.len()).unwrap_or(i32::MAX);
+            columns.c_first.push(first);
+            columns.c_count.push(count);
+            first = first.saturating_add(count);
             columns.push_command(append);
             for (sequence, event) in (append.expected + 1..).zip(&append.events) {
                 columns.e_command.push(command);
-                columns.e_aggregate_type.push(append.aggregate_type);
-                columns.e_aggregate_id.push(&append.aggregate_id);
                 columns.e_sequence.push(sequence);
                 columns.e_type.push(&event.event_type);
                 columns.e_version.push(&event.event_version);
                 columns.e_payload.push(&event.payload);
                 columns.e_metadata.push(&event.metadata);
                 columns.e_id.push(event.event_id);
-                columns.e_correlation.push(append.correlation_id);
-                columns.e_causation.push(append.causation_id);
-                columns.e_actor.push(&append.actor_id);
-                columns.e_subject.push(append.subject_id);
                 columns.e_hash.push(&event.content_hash);
+            }
+            if let Some(remembered) = &append.command {
+                columns.i_command.push(command);
+                columns.i_key.push(&remembered.key);
+                columns.i_request.push(&remembered.request);
+                columns.i_outcome.push(&remembered.outcome);
+                columns.i_expires.push(remembered.expires_at);
             }
             for claim in &append.claims {
                 let (change, until) = claim.change.stored();
@@ -157,21 +162,9 @@ impl<'a> Columns<'a> {
         self.c_expected.push(append.expected);
         self.c_subject.push(append.subject_id);
         self.c_erasing.push(append.erasing);
-        self.c_count
-            .push(i64::try_from(append.events.len()).unwrap_or(i64::MAX));
-        self.c_first_event
-            .push(append.events.first().map(|event| event.event_id));
-        self.c_claims
-            .push(i64::try_from(append.claims.len()).unwrap_or(i64::MAX));
-        let command = append.command.as_ref();
-        self.c_key
-            .push(command.map(|command| command.key.as_slice()));
-        self.c_request
-            .push(command.map(|command| command.request.as_slice()));
-        self.c_outcome
-            .push(command.map(|command| command.outcome.as_str()));
-        self.c_expires
-            .push(command.and_then(|command| command.expires_at));
+        self.c_correlation.push(append.correlation_id);
+        self.c_causation.push(append.causation_id);
+        self.c_actor.push(&append.actor_id);
     }
 }
 
@@ -186,27 +179,24 @@ async fn call(
         .bind(columns.c_expected)
         .bind(columns.c_subject)
         .bind(columns.c_erasing)
+        .bind(columns.c_first)
         .bind(columns.c_count)
-        .bind(columns.c_first_event)
-        .bind(columns.c_claims)
-        .bind(columns.c_key)
-        .bind(columns.c_request)
-        .bind(columns.c_outcome)
-        .bind(columns.c_expires)
+        .bind(columns.c_correlation)
+        .bind(columns.c_causation)
+        .bind(columns.c_actor)
         .bind(columns.e_command)
-        .bind(columns.e_aggregate_type)
-        .bind(columns.e_aggregate_id)
         .bind(columns.e_sequence)
         .bind(columns.e_type)
         .bind(columns.e_version)
         .bind(columns.e_payload)
         .bind(columns.e_metadata)
         .bind(columns.e_id)
-        .bind(columns.e_correlation)
-        .bind(columns.e_causation)
-        .bind(columns.e_actor)
-        .bind(columns.e_subject)
         .bind(columns.e_hash)
+        .bind(columns.i_command)
+        .bind(columns.i_key)
+        .bind(columns.i_request)
+        .bind(columns.i_outcome)
+        .bind(columns.i_expires)
         .bind(columns.k_command)
         .bind(columns.k_scope)
         .bind(columns.k_value)
@@ -214,7 +204,31 @@ async fn call(
         .bind(columns.k_until)
         .fetch_all(connection)
         .await?;
+    if let [
+        Row {
+            command: 0,
+            last_position: Some(before),
+            ..
+        },
+    ] = rows.as_slice()
+    {
+        return Ok(all_appended(batch, *before));
+    }
     rows.into_iter().map(verdict).collect()
+}
+
+/// The verdicts where every command is appended, after the given position.
+fn all_appended(batch: &[&Append], before: i64) -> Vec<Verdict> {
+    let mut position = before;
+    let appended = batch.iter().map(|append| {
+        let count = i64::try_from(append.events.len()).unwrap_or(i64::MAX);
+        position += count;
+        Verdict::Appended {
+            position,
+            sequence: append.expected + count,
+        }
+    });
+    appended.collect()
 }
 
 fn verdict(row: Row) -> Result<Verdict, sqlx::Error> {

@@ -1,6 +1,7 @@
 //! The SQLite writer: the same contract as the Postgres append function, from one dedicated connection.
 //!
-//! The head is read inside each transaction and never cached: the CLI may write beside the server.
+//! The head, which is the last event, is read inside each transaction and never cached: the CLI may write beside
+//! the server.
 
 use chrono::{DateTime, SubsecRound, Utc};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
@@ -10,6 +11,7 @@ use uuid::Uuid;
 use crate::append::{Append, ClaimAction, Verdict, WriteError};
 use crate::homes::{HomesError, Target};
 
+const LAST_EVENT: &str = "SELECT position, recorded_at FROM events ORDER BY position DESC LIMIT 1";
 const LAST_SEQUENCE: &str =
     "SELECT coalesce(max(sequence), 0) FROM events WHERE aggregate_type = $1 AND aggregate_id = $2";
 const OWN_EVENT: &str =
@@ -67,10 +69,10 @@ async fn transact(
     batch: &[&Append],
 ) -> Result<Vec<Verdict>, sqlx::Error> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    let (start, last): (i64, DateTime<Utc>) =
-        sqlx::query_as("SELECT position, recorded_at FROM head WHERE id = 1")
-            .fetch_one(&mut *transaction)
-            .await?;
+    let last: Option<(i64, DateTime<Utc>)> = sqlx::query_as(LAST_EVENT)
+        .fetch_optional(&mut *transaction)
+        .await?;
+    let (start, last) = last.unwrap_or_default();
     let now = wall_clock().max(last);
     let mut position = start;
     let mut verdicts = Vec::with_capacity(batch.len());
@@ -84,11 +86,6 @@ async fn transact(
     if position == start {
         transaction.rollback().await?;
     } else {
-        sqlx::query("UPDATE head SET position = $1, recorded_at = $2 WHERE id = 1")
-            .bind(position)
-            .bind(now)
-            .execute(&mut *transaction)
-            .await?;
         transaction.commit().await?;
     }
     Ok(verdicts)

@@ -88,6 +88,7 @@ pub fn document<S: Clone + Send + Sync + 'static>(
         .nest("/api/v1", api)
         .into_openapi();
     openapi::name_operations(&mut document);
+    openapi::describe_full_disks(&mut document);
     document
 }
 

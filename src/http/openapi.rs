@@ -6,6 +6,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::http::{HeaderValue, header};
 use axum::routing::get;
+use utoipa::openapi::RefOr;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::SwaggerUi;
@@ -70,6 +71,26 @@ pub(super) fn name_operations(document: &mut utoipa::openapi::OpenApi) {
             let tag = operation.tags.as_ref().and_then(|tags| tags.first());
             if let (Some(tag), Some(id)) = (tag, &operation.operation_id) {
                 operation.operation_id = Some(format!("{tag}_{id}"));
+            }
+        }
+    }
+}
+
+/// Says of every write what it answers when the disk is full: beside what 503 means, and looking like it.
+pub(super) fn describe_full_disks(document: &mut utoipa::openapi::OpenApi) {
+    for item in document.paths.paths.values_mut() {
+        let writes = [
+            &mut item.put,
+            &mut item.post,
+            &mut item.patch,
+            &mut item.delete,
+        ];
+        for write in writes.into_iter().flatten() {
+            let responses = &mut write.responses.responses;
+            if let Some(RefOr::T(unavailable)) = responses.get("503") {
+                let mut full = unavailable.clone();
+                "`storage.full`".clone_into(&mut full.description);
+                responses.insert("507".to_owned(), full.into());
             }
         }
     }

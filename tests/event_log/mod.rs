@@ -12,6 +12,7 @@ mod rows;
 mod sealing;
 mod subscribing;
 mod toy;
+mod verdicts;
 
 use std::error::Error;
 use std::sync::Arc;

@@ -5,7 +5,8 @@ use std::error::Error;
 use std::time::{Duration, Instant};
 
 use event_log::append::{Append, AppendError, Appender, Bounds, CommandId, NewEvent, Verdict};
-use event_log::database::{Database, Transaction};
+use event_log::database::{Database, Engine, Statement, Transaction};
+use event_log::execute;
 use event_log::reader::Reader;
 use futures::future::join_all;
 
@@ -39,7 +40,7 @@ pub fn command(stream: &str, payload: &str) -> Append {
 pub async fn blocked(installation: &Installation) -> Result<Transaction, sqlx::Error> {
     let mut transaction = installation.homes.log.begin().await?;
     if let Transaction::Postgres(on) = &mut transaction {
-        sqlx::query("SELECT 1 FROM log.head FOR UPDATE")
+        sqlx::query("SELECT pg_advisory_xact_lock(x'536f756c4c6f67'::bigint)")
             .execute(&mut **on)
             .await?;
     }
@@ -299,6 +300,69 @@ async fn committed_positions_are_told_to_whoever_follows() -> Outcome {
         assert_eq!(*committed.borrow_and_update(), 2);
         appender.append(command("b", "{}")).await?;
         assert!(!committed.has_changed()?, "a conflict commits nothing");
+        Ok(())
+    })
+    .await
+}
+
+/// The first event once more, as another stream's at the second position.
+static FOREIGN: Statement = Statement::new(
+    "foreign event",
+    "INSERT INTO {log.events} SELECT aggregate_type, 'foreign', sequence, event_type, event_version, payload, metadata,
+        2, event_id, recorded_at, correlation_id, causation_id, actor_id, subject_id, content_hash
+        FROM {log.events} WHERE position = 1",
+);
+const REPEATABLE_READ: &str = "DO $$ BEGIN EXECUTE format(
+    'ALTER DATABASE %I SET default_transaction_isolation = ''repeatable read''', current_database()); END $$";
+
+#[tokio::test]
+async fn who_has_waited_for_the_turn_sees_what_was_committed_whatever_isolation_is_the_default()
+-> Outcome {
+    each_engine(async |installation| {
+        let log = &installation.homes.log;
+        if log.engine() == Engine::Postgres {
+            execute!(log, REPEATABLE_READ)?;
+        }
+        let appender = start(installation, Bounds::default()).await?;
+        appender.append(command("a", "{}")).await?;
+        let mut before = blocked(installation).await?;
+        let waiting = tokio::spawn(async move { appender.append(command("b", "{}")).await });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        execute!(in before, FOREIGN.on(log.engine()))?;
+        assert!(!waiting.is_finished());
+        before.commit().await?;
+        let verdict = waiting.await??;
+        let (position, sequence) = (3, 1);
+        assert_eq!(verdict, Verdict::Appended { position, sequence });
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_command_without_events_is_refused_and_leaves_no_command_id() -> Outcome {
+    each_engine(async |installation| {
+        let appender = start(installation, Bounds::default()).await?;
+        let mut nothing = command("nothing", "{}");
+        nothing.events.clear();
+        nothing.command = Some(CommandId {
+            key: vec![1],
+            request: vec![2],
+            outcome: "{}".to_owned(),
+            expires_at: None,
+        });
+        let mut something = command("something", "{}");
+        something.command.clone_from(&nothing.command);
+        let (refused, beside) =
+            futures::join!(appender.append(nothing), appender.append(something));
+        assert!(
+            matches!(refused, Err(AppendError::Refused(_))),
+            "{refused:?}"
+        );
+        assert!(
+            matches!(beside, Ok(Verdict::Appended { position: 1, .. })),
+            "{beside:?}"
+        );
         Ok(())
     })
     .await

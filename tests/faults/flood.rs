@@ -143,7 +143,9 @@ async fn when_too_many_commands_wait_the_next_is_refused_at_once() -> Outcome {
     let url = machine.url().ok_or("no database")?;
     let mut foreign = PgConnection::connect(url).await?;
     let mut locking = foreign.begin().await?;
-    locking.execute("SELECT 1 FROM log.head FOR UPDATE").await?;
+    locking
+        .execute("SELECT pg_advisory_xact_lock(x'536f756c4c6f67'::bigint)")
+        .await?;
     let entry = || Ask::post("/journal", json!({"content": "One entry of very many."}));
     // one batch waits for the lock, the queue behind it fills
     let pressure = Pressure::of(&server, (0..12).map(|_| (caller.clone(), entry())));

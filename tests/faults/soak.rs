@@ -215,7 +215,7 @@ async fn story(engine: Engine) -> Outcome {
     match &other.log {
         Database::Sqlite(pool) => {
             let mut transaction = pool.begin().await?;
-            let head = sqlx::query("SELECT position FROM head");
+            let head = sqlx::query("SELECT max(position) FROM events");
             head.execute(&mut *transaction).await?;
             reading = Some(transaction);
         }

@@ -127,7 +127,11 @@ async fn a_taken_username_is_a_clear_conflict() -> Outcome {
 
 #[tokio::test]
 async fn a_hundred_racing_registrations_give_one_account() -> Outcome {
-    let roomy = |config: &mut soulsense::config::Config| config.hashing_queue = 256;
+    let roomy = |config: &mut soulsense::config::Config| {
+        config.hashing_queue = 256;
+        // a hundred hashes take what they take on a busy machine
+        config.request_timeout_seconds = 120;
+    };
     on_each_engine_with(roomy, async |app| {
         let before = head(app).await?;
         let racing = (0..100).map(|_| app.post("/auth/register", registration("asha")));

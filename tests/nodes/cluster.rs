@@ -9,12 +9,14 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
+use uuid::Uuid;
 
 use crate::support::app::{App, PASSWORD};
 use crate::support::binary::{Machine, Server};
 use crate::support::black_hole::BlackHole;
 use crate::support::engines::Outcome;
 use crate::support::rebuild::rebuilt_equals_live;
+use crate::support::story::{awaits, told};
 
 /// The master key of all nodes: 32 bytes in hex.
 pub const MASTER_KEY: &str = "5f2d8c3ab1e04796d8a35c7e91f0b2647d1c8e5a03b9f6427a8d5e1c3f0b9a64";
@@ -28,11 +30,19 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    pub async fn new() -> Result<Self, Box<dyn Error>> {
-        Ok(Self {
-            machine: Machine::on(Engine::Postgres).await?,
-            started: AtomicUsize::new(0),
+    /// Tells a story about a cluster, which is there for the story alone.
+    pub async fn tell(story: impl AsyncFnOnce(&Self) -> Outcome) -> Outcome {
+        told(async || {
+            let cluster = Self {
+                machine: Machine::on(Engine::Postgres).await?,
+                started: AtomicUsize::new(0),
+            };
+            Box::pin(story(&cluster)).await?;
+            awaits("the database is dropped");
+            cluster.machine.close().await;
+            Ok(())
         })
+        .await
     }
 
     /// The URL of its database.
@@ -72,12 +82,52 @@ impl Cluster {
 
     /// A number from its database.
     pub async fn number(&self, question: &str) -> Result<i64, Box<dyn Error>> {
+        awaits("the database answers");
         let mut connection = PgConnection::connect(self.url()?).await?;
         let number = sqlx::query_scalar(question)
             .fetch_one(&mut connection)
             .await?;
         connection.close().await?;
         Ok(number)
+    }
+
+    /// Waits until one server runs all projections and policies; its id.
+    ///
+    /// A server is ready before it does: for some hundred milliseconds after read models have gone live nobody
+    /// runs them, and who looks first takes them.
+    pub async fn owner(&self) -> Result<Uuid, Box<dyn Error>> {
+        awaits("one server runs all projections and policies");
+        let mut connection = PgConnection::connect(self.url()?).await?;
+        let owner = loop {
+            let owners: Vec<Option<Uuid>> = sqlx::query_scalar(
+                "SELECT owner FROM read.generations WHERE state = 'live'
+                  UNION SELECT owner FROM log.policy_checkpoints",
+            )
+            .fetch_all(&mut connection)
+            .await?;
+            if let [Some(owner)] = owners[..] {
+                break owner;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
+        connection.close().await?;
+        Ok(owner)
+    }
+
+    /// Starts two servers with `serve`; the one that runs projections and policies comes first.
+    pub async fn owner_and_survivor<T>(
+        &self,
+        serve: impl AsyncFn() -> Result<T, Box<dyn Error>>,
+    ) -> Result<(T, T), Box<dyn Error>> {
+        let first = serve().await?;
+        let alone = self.owner().await?;
+        let second = serve().await?;
+        // a machine that stands still for seconds may have lost its leases meanwhile
+        Ok(if self.owner().await? == alone {
+            (first, second)
+        } else {
+            (second, first)
+        })
     }
 
     /// Fails unless positions have no gap and every read model is what a rebuild makes of the log. All
@@ -93,13 +143,10 @@ impl Cluster {
             config.master_key = Some(MASTER_KEY.to_owned().into());
         })
         .await?;
+        awaits("a rebuild of every read model");
         let equal = rebuilt_equals_live(&app).await;
         app.close().await;
         equal
-    }
-
-    pub async fn close(self) {
-        self.machine.close().await;
     }
 }
 
@@ -230,9 +277,10 @@ pub async fn is(reply: Response, status: StatusCode) -> Result<Value, Box<dyn Er
 /// Asks again and again until it is so.
 pub async fn within(
     time: Duration,
-    what: &str,
+    what: &'static str,
     is_so: impl AsyncFn() -> Result<bool, Box<dyn Error>>,
 ) -> Outcome {
+    awaits(what);
     let began = Instant::now();
     while !is_so().await? {
         if began.elapsed() > time {

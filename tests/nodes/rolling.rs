@@ -127,54 +127,55 @@ async fn read(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn restarts_one_by_one_under_load_lose_nothing_and_double_nothing() -> Outcome {
-    let cluster = Cluster::new().await?;
-    let mut servers = Vec::new();
-    for _ in 0..NODES {
-        servers.push(cluster.serve().await?);
-    }
-    let addresses = Addresses {
-        api: Arc::new(RwLock::new(
-            servers.iter().map(|server| server.api("")).collect(),
-        )),
-        turn: Arc::default(),
-    };
-    let stop = CancellationToken::new();
-    let (mut writers, mut readers) = (Vec::new(), Vec::new());
-    for member in 0..MEMBERS {
-        let person = Person::register(&servers[0], &format!("member{member}")).await?;
-        for _ in 0..HANDS {
-            let (person, addresses) = (person.clone(), addresses.clone());
-            writers.push(tokio::spawn(write(person, addresses, stop.clone())));
+    Cluster::tell(async |cluster| {
+        let mut servers = Vec::new();
+        for _ in 0..NODES {
+            servers.push(cluster.serve().await?);
         }
-        readers.push(tokio::spawn(read(person, addresses.clone(), stop.clone())));
-    }
-    for _ in 0..ROUNDS {
-        for (place, server) in servers.iter_mut().enumerate() {
-            let old = std::mem::replace(server, cluster.serve().await?);
-            let ended = old.terminate().await?;
-            assert!(ended.success(), "a server ended with {ended}");
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            addresses.moved(place, server);
+        let addresses = Addresses {
+            api: Arc::new(RwLock::new(
+                servers.iter().map(|server| server.api("")).collect(),
+            )),
+            turn: Arc::default(),
+        };
+        let stop = CancellationToken::new();
+        let (mut writers, mut readers) = (Vec::new(), Vec::new());
+        for member in 0..MEMBERS {
+            let person = Person::register(&servers[0], &format!("member{member}")).await?;
+            for _ in 0..HANDS {
+                let (person, addresses) = (person.clone(), addresses.clone());
+                writers.push(tokio::spawn(write(person, addresses, stop.clone())));
+            }
+            readers.push(tokio::spawn(read(person, addresses.clone(), stop.clone())));
         }
-    }
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    stop.cancel();
-    let mut accepted = Vec::new();
-    for entries in try_join_all(writers).await? {
-        accepted.extend(entries.map_err(|error| error.to_string())?);
-    }
-    for answers in try_join_all(readers).await? {
-        assert!(
-            answers.map_err(|error| error.to_string())? > 0,
-            "nobody could read"
-        );
-    }
-    for server in servers {
-        assert!(server.terminate().await?.success());
-    }
-    sound(&cluster, &accepted).await?;
-    cluster.close().await;
-    Ok(())
+        for _ in 0..ROUNDS {
+            for (place, server) in servers.iter_mut().enumerate() {
+                let old = std::mem::replace(server, cluster.serve().await?);
+                let ended = old.terminate().await?;
+                assert!(ended.success(), "a server ended with {ended}");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                addresses.moved(place, server);
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        stop.cancel();
+        let mut accepted = Vec::new();
+        for entries in try_join_all(writers).await? {
+            accepted.extend(entries.map_err(|error| error.to_string())?);
+        }
+        for answers in try_join_all(readers).await? {
+            assert!(
+                answers.map_err(|error| error.to_string())? > 0,
+                "nobody could read"
+            );
+        }
+        for server in servers {
+            assert!(server.terminate().await?.success());
+        }
+        sound(cluster, &accepted).await?;
+        Ok(())
+    })
+    .await
 }
 
 async fn sound(cluster: &Cluster, accepted: &[String]) -> Outcome {

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::event_log::queueing::command;
 use crate::support::engines::{Installation, Outcome};
+use crate::support::story::told;
 
 async fn calling(installation: &Installation, appender: &Appender, stop: &CancellationToken) {
     let (target, appender) = (installation.target().clone(), appender.clone());
@@ -23,76 +24,82 @@ async fn calling(installation: &Installation, appender: &Appender, stop: &Cancel
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_on_one_node_wakes_the_other_and_not_for_ever() -> Outcome {
-    let installation = Installation::on(Engine::Postgres).await?;
-    let (one, _task) = Appender::start(installation.target(), Bounds::default()).await?;
-    let (other, _task) = Appender::start(installation.target(), Bounds::default()).await?;
-    let stop = CancellationToken::new();
-    calling(&installation, &one, &stop).await;
-    calling(&installation, &other, &stop).await;
-    let mut woken = other.committed();
-    woken.mark_unchanged();
-    one.append(command("t", "{}")).await?;
-    timeout(Duration::from_secs(5), woken.changed()).await??;
-    // a call is not answered with a call
-    sleep(Duration::from_millis(300)).await;
-    woken.mark_unchanged();
-    let mut first = one.committed();
-    first.mark_unchanged();
-    sleep(Duration::from_millis(500)).await;
-    assert!(
-        !woken.has_changed()? && !first.has_changed()?,
-        "they call each other for ever"
-    );
+    told(async || {
+        let installation = Installation::on(Engine::Postgres).await?;
+        let (one, _task) = Appender::start(installation.target(), Bounds::default()).await?;
+        let (other, _task) = Appender::start(installation.target(), Bounds::default()).await?;
+        let stop = CancellationToken::new();
+        calling(&installation, &one, &stop).await;
+        calling(&installation, &other, &stop).await;
+        let mut woken = other.committed();
+        woken.mark_unchanged();
+        one.append(command("t", "{}")).await?;
+        timeout(Duration::from_secs(5), woken.changed()).await??;
+        // a call is not answered with a call
+        sleep(Duration::from_millis(300)).await;
+        woken.mark_unchanged();
+        let mut first = one.committed();
+        first.mark_unchanged();
+        sleep(Duration::from_millis(500)).await;
+        assert!(
+            !woken.has_changed()? && !first.has_changed()?,
+            "they call each other for ever"
+        );
 
-    // a broken connection is made anew
-    let Target::Postgres { url, .. } = installation.target() else {
-        return Err("not on Postgres".into());
-    };
-    let mut connection = PgConnection::connect(url).await?;
-    let ended: i64 = sqlx::query_scalar(
-        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+        // a broken connection is made anew
+        let Target::Postgres { url, .. } = installation.target() else {
+            return Err("not on Postgres".into());
+        };
+        let mut connection = PgConnection::connect(url).await?;
+        let ended: i64 = sqlx::query_scalar(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
           WHERE application_name = 'soulsense wake-ups' AND datname = current_database()",
-    )
-    .fetch_one(&mut connection)
-    .await?;
-    assert_eq!(ended, 2);
-    sleep(Duration::from_secs(1)).await;
-    woken.mark_unchanged();
-    one.append(command("u", "{}")).await?;
-    timeout(Duration::from_secs(5), woken.changed()).await??;
-    stop.cancel();
-    Ok(())
+        )
+        .fetch_one(&mut connection)
+        .await?;
+        assert_eq!(ended, 2);
+        sleep(Duration::from_secs(1)).await;
+        woken.mark_unchanged();
+        one.append(command("u", "{}")).await?;
+        timeout(Duration::from_secs(5), woken.changed()).await??;
+        stop.cancel();
+        Ok(())
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_commits_make_few_calls() -> Outcome {
-    let installation = Installation::on(Engine::Postgres).await?;
-    let Target::Postgres { url, .. } = installation.target() else {
-        return Err("not on Postgres".into());
-    };
-    let mut listener = PgListener::connect(url).await?;
-    listener.listen("soulsense_committed").await?;
-    let (appender, _task) = Appender::start(installation.target(), Bounds::default()).await?;
-    let stop = CancellationToken::new();
-    calling(&installation, &appender, &stop).await;
-    let began = Instant::now();
-    let mut commits = 0_u32;
-    while began.elapsed() < Duration::from_secs(1) {
-        appender
-            .append(command(&format!("t{commits}"), "{}"))
-            .await?;
-        commits += 1;
-    }
-    let mut calls = 0_u32;
-    while let Ok(call) = timeout(Duration::from_millis(300), listener.recv()).await {
-        assert_eq!(call?.payload(), "");
-        calls += 1;
-    }
-    let most = u32::try_from(began.elapsed().as_millis() / 10)? + 1;
-    assert!(
-        (1..=most.min(commits)).contains(&calls),
-        "{calls} calls for {commits} commits"
-    );
-    stop.cancel();
-    Ok(())
+    told(async || {
+        let installation = Installation::on(Engine::Postgres).await?;
+        let Target::Postgres { url, .. } = installation.target() else {
+            return Err("not on Postgres".into());
+        };
+        let mut listener = PgListener::connect(url).await?;
+        listener.listen("soulsense_committed").await?;
+        let (appender, _task) = Appender::start(installation.target(), Bounds::default()).await?;
+        let stop = CancellationToken::new();
+        calling(&installation, &appender, &stop).await;
+        let began = Instant::now();
+        let mut commits = 0_u32;
+        while began.elapsed() < Duration::from_secs(1) {
+            appender
+                .append(command(&format!("t{commits}"), "{}"))
+                .await?;
+            commits += 1;
+        }
+        let mut calls = 0_u32;
+        while let Ok(call) = timeout(Duration::from_millis(300), listener.recv()).await {
+            assert_eq!(call?.payload(), "");
+            calls += 1;
+        }
+        let most = u32::try_from(began.elapsed().as_millis() / 10)? + 1;
+        assert!(
+            (1..=most.min(commits)).contains(&calls),
+            "{calls} calls for {commits} commits"
+        );
+        stop.cancel();
+        Ok(())
+    })
+    .await
 }

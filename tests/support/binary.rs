@@ -11,12 +11,12 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
-use tokio::time::timeout;
 
 use event_log::database::Engine;
 use soulsense::config::Config;
 
 use super::postgres::{FreshDatabase, fresh_database};
+use super::story::in_time;
 
 /// Longest wait for a server to be ready or to end.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -111,7 +111,7 @@ impl Machine {
         let mut child = command.spawn()?;
         let errors = child.stderr.take().ok_or("no standard error")?;
         let mut lines = BufReader::new(errors).lines();
-        let address = timeout(PATIENCE, async {
+        let address = in_time(PATIENCE, "a server says where it listens", async {
             let mut said = Vec::new();
             while let Some(line) = lines.next_line().await? {
                 let told: Value = serde_json::from_str(&line).unwrap_or_default();
@@ -187,7 +187,12 @@ pub fn bare(arguments: &[&str]) -> Command {
 
 /// Runs a command to its end.
 pub async fn ended(mut command: Command) -> Result<Ended, Box<dyn Error>> {
-    let output = timeout(PATIENCE, command.kill_on_drop(true).output()).await??;
+    let output = in_time(
+        PATIENCE,
+        "a command ends",
+        command.kill_on_drop(true).output(),
+    )
+    .await??;
     Ok(Ended {
         status: output.status,
         results: String::from_utf8(output.stdout)?,
@@ -273,7 +278,7 @@ impl Server {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        Ok(timeout(PATIENCE, waiting).await?)
+        Ok(in_time(PATIENCE, "a server is ready", waiting).await?)
     }
 
     /// SIGKILL, in the middle of whatever it does.
@@ -284,7 +289,7 @@ impl Server {
     /// SIGTERM; how it ended.
     pub async fn terminate(mut self) -> Result<ExitStatus, Box<dyn Error>> {
         signal("TERM", self.id()?).await?;
-        Ok(timeout(PATIENCE, self.child.wait()).await??)
+        Ok(in_time(PATIENCE, "a server ends", self.child.wait()).await??)
     }
 }
 

@@ -6,6 +6,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use super::story::awaits;
+
 /// A way to a server, on a free loopback port.
 #[derive(Clone)]
 pub struct BlackHole {
@@ -56,6 +58,7 @@ impl BlackHole {
 
     /// Returns when it has fallen silent.
     pub async fn silence(&self) {
+        awaits("the network falls silent");
         let mut seen = self.silent.subscribe();
         let _silent = seen.wait_for(|silent| *silent).await;
     }

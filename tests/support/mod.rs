@@ -10,3 +10,4 @@ pub mod postgres;
 pub mod raw;
 pub mod rebuild;
 pub mod staff;
+pub mod story;
