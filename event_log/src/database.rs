@@ -334,7 +334,7 @@ macro_rules! execute_rows {
                     $row.end_row();
                 }
                 let mut given_up = on.given_up();
-                let executed = $row.execute(&mut **on);
+                let executed = $row.execute(on);
                 $crate::patience::bounded(async { given_up.do_until(executed).await.flatten() }).await
             }
             $crate::database::Transaction::Sqlite(on) => {

@@ -14,9 +14,12 @@ use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt};
 use sqlx::pool::{CloseEvent, PoolConnection};
 use sqlx::postgres::{
-    PgConnectOptions, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo,
+    PgConnectOptions, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTransactionManager,
+    PgTypeInfo,
 };
-use sqlx::{Describe, Either, Execute, Executor, PgConnection, PgPool, Postgres};
+use sqlx::{
+    Describe, Either, Execute, Executor, PgConnection, PgPool, Postgres, TransactionManager,
+};
 
 /// How long connections of a pool that was given up may take to close.
 const CLOSING: Duration = Duration::from_secs(5);
@@ -80,11 +83,17 @@ impl Pool {
         statement: impl Into<Cow<'static, str>>,
     ) -> Result<Transaction, sqlx::Error> {
         let pool = self.current();
-        let mut given_up = pool.close_event();
-        let inner = given_up
-            .do_until(pool.begin_with(statement.into()))
-            .await??;
-        Ok(Transaction { inner, pool })
+        let begin = async {
+            let mut connection = pool.acquire().await?;
+            PgTransactionManager::begin(&mut connection, Some(statement.into())).await?;
+            Ok::<_, sqlx::Error>(connection)
+        };
+        let connection = pool.close_event().do_until(begin).await??;
+        Ok(Transaction {
+            connection,
+            pool,
+            torn: false,
+        })
     }
 
     /// Ends everything that waits for the pool's connections; new statements fail at once.
@@ -161,8 +170,10 @@ impl std::ops::DerefMut for Held {
 /// A transaction that ends when its pool is given up; rolled back when dropped.
 #[derive(Debug)]
 pub struct Transaction {
-    inner: sqlx::Transaction<'static, Postgres>,
+    connection: PoolConnection<Postgres>,
     pool: PgPool,
+    /// The connection owes answers that nobody counts.
+    torn: bool,
 }
 
 impl Transaction {
@@ -173,11 +184,32 @@ impl Transaction {
     }
 
     /// Makes the transaction's work durable.
-    pub async fn commit(self) -> Result<(), sqlx::Error> {
-        self.pool
-            .close_event()
-            .do_until(self.inner.commit())
-            .await?
+    pub async fn commit(mut self) -> Result<(), sqlx::Error> {
+        let commit = PgTransactionManager::commit(&mut self.connection);
+        self.pool.close_event().do_until(commit).await?
+    }
+
+    /// Runs `COPY … FROM STDIN` over data that is all there; how many rows it wrote.
+    ///
+    /// sqlx does not count the answers to a `COPY`. Whoever gives up waiting for one would leave them to the
+    /// next user of the connection, as answers to other questions, so it is closed then.
+    pub(crate) async fn copy(&mut self, text: &str, data: &[u8]) -> Result<u64, sqlx::Error> {
+        self.torn = true;
+        let mut copy = self.connection.copy_in_raw(text).await?;
+        copy.send(data).await?;
+        let rows = copy.finish().await?;
+        self.torn = false;
+        Ok(rows)
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if self.torn {
+            self.connection.close_on_drop();
+        } else {
+            PgTransactionManager::start_rollback(&mut self.connection);
+        }
     }
 }
 
@@ -185,13 +217,13 @@ impl std::ops::Deref for Transaction {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
-        &self.inner
+        &self.connection
     }
 }
 
 impl std::ops::DerefMut for Transaction {
     fn deref_mut(&mut self) -> &mut PgConnection {
-        &mut self.inner
+        &mut self.connection
     }
 }
 

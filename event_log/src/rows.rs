@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::database::Database;
 use crate::patience::bounded;
+use crate::pool;
 
 /// From this many rows on: `COPY` on Postgres, and the length of the prepared list on SQLite.
 const MANY: usize = 64;
@@ -151,7 +152,7 @@ impl<'t> PostgresRows<'t> {
     }
 
     /// Runs the statement over all rows and gives how many it touched.
-    pub async fn execute(self, on: &mut PgConnection) -> Result<u64, sqlx::Error> {
+    pub async fn execute(self, on: &mut pool::Transaction) -> Result<u64, sqlx::Error> {
         if let Some(error) = self.failed {
             return Err(sqlx::Error::Encode(error));
         }
@@ -164,9 +165,7 @@ impl<'t> PostgresRows<'t> {
             } => {
                 data.extend_from_slice(&COPY_END);
                 let text = format!("COPY {target} FROM STDIN (FORMAT binary)");
-                let mut copy = on.copy_in_raw(&text).await?;
-                copy.send(data.as_slice()).await?;
-                copy.finish().await
+                on.copy(&text, &data).await
             }
             Into::Columns(columns) => {
                 let places: Vec<String> = (1..=columns.len()).map(|at| format!("${at}")).collect();
@@ -177,7 +176,9 @@ impl<'t> PostgresRows<'t> {
                     let array = Array::of(column, self.rows).map_err(sqlx::Error::Encode)?;
                     arguments.add(array).map_err(sqlx::Error::Encode)?;
                 }
-                let done = on.execute(sqlx::query_with(&text, arguments)).await?;
+                let connection: &mut PgConnection = on;
+                let statement = sqlx::query_with(&text, arguments);
+                let done = connection.execute(statement).await?;
                 Ok(done.rows_affected())
             }
         }

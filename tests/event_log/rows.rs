@@ -1,12 +1,14 @@
 //! Many rows in one statement: every way they are handed over writes the same rows.
 
+use std::time::Duration;
+
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use event_log::database::{Database, Statement};
+use event_log::database::{Database, Engine, Statement};
 use event_log::rows::fetch_by_id;
-use event_log::{execute, execute_rows, fetch_all};
+use event_log::{execute, execute_rows, fetch_all, fetch_one};
 use uuid::Uuid;
 
-use crate::support::engines::{Outcome, each_engine, id, now};
+use crate::support::engines::{Installation, Outcome, each_engine, id, now};
 
 static TABLE: Statement = Statement::new(
     "table",
@@ -188,4 +190,37 @@ async fn a_row_that_is_there_already_undoes_all_of_its_statement() -> Outcome {
         Ok(())
     })
     .await
+}
+
+/// An answer that nobody waited for must not be taken for the answer to somebody else's question.
+#[tokio::test]
+async fn rows_whose_writer_gave_up_leave_no_answer_behind_for_others() -> Outcome {
+    let installation = Installation::on(Engine::Postgres).await?;
+    let database = &installation.homes.read;
+    for text in [
+        "CREATE TABLE read.things (place BIGINT NOT NULL)",
+        "CREATE FUNCTION read.linger() RETURNS trigger LANGUAGE plpgsql
+             AS 'BEGIN PERFORM pg_sleep(0.4); RETURN NULL; END'",
+        "CREATE TRIGGER linger AFTER INSERT ON read.things EXECUTE FUNCTION read.linger()",
+    ] {
+        execute!(database, text)?;
+    }
+    for _ in 0..3 {
+        let mut transaction = database.begin().await?;
+        let places: Vec<i64> = (0..300).collect();
+        let writing = async {
+            execute_rows!(in transaction, "INSERT INTO read.things (place) {rows}", places, |row, place| {
+                row.push_bind(*place);
+            })
+        };
+        let written = tokio::time::timeout(Duration::from_millis(150), writing).await;
+        assert!(written.is_err(), "{written:?}");
+        drop(transaction);
+        for number in 0..30_i64 {
+            let (answer,): (i64,) =
+                fetch_one!(database, (i64,), "SELECT CAST($1 AS BIGINT)", number)?;
+            assert_eq!(answer, number);
+        }
+    }
+    Ok(())
 }
