@@ -21,6 +21,7 @@ static LOG_POSTGRES: Migrator = sqlx::migrate!("../migrations/log/postgres");
 static LOG_SQLITE: Migrator = sqlx::migrate!("../migrations/log/sqlite");
 static STATE_SHARED: Migrator = sqlx::migrate!("../migrations/state/shared");
 static KEYS_SHARED: Migrator = sqlx::migrate!("../migrations/keys/shared");
+static KEYS_POSTGRES: Migrator = sqlx::migrate!("../migrations/keys/postgres");
 static READ_SHARED: Migrator = sqlx::migrate!("../migrations/read/shared");
 
 /// Held while schemas are made or changed, so that nodes that start together do it one after the other.
@@ -290,14 +291,14 @@ impl Homes {
     }
 
     fn migrators(&self) -> [(&'static str, &Database, Migrator); 4] {
-        let own = match self.log {
-            Database::Postgres(_) => &LOG_POSTGRES,
-            Database::Sqlite(_) => &LOG_SQLITE,
+        let (log, keys) = match self.log {
+            Database::Postgres(_) => (&LOG_POSTGRES, merged(&[&KEYS_SHARED, &KEYS_POSTGRES])),
+            Database::Sqlite(_) => (&LOG_SQLITE, merged(&[&KEYS_SHARED])),
         };
         [
-            ("log", &self.log, merged(&[&LOG_SHARED, own])),
+            ("log", &self.log, merged(&[&LOG_SHARED, log])),
             ("state", &self.state, merged(&[&STATE_SHARED])),
-            ("keys", &self.keys, merged(&[&KEYS_SHARED])),
+            ("keys", &self.keys, keys),
             ("read", &self.read, merged(&[&READ_SHARED])),
         ]
     }

@@ -305,11 +305,13 @@ impl Keys {
         self.remember(name, &row)
     }
 
-    /// The key of one stream, made with `new_id` when there is none yet.
+    /// The key of one stream, made with `new_id` when there is none yet. That there is none is not read first
+    /// where the stream `is_new`.
     pub async fn stream(
         &self,
         aggregate_type: &'static str,
         aggregate_id: &str,
+        is_new: bool,
         subject: Uuid,
         new_id: Uuid,
         now: DateTime<Utc>,
@@ -319,34 +321,38 @@ impl Keys {
             return Ok(key);
         }
         let engine = self.database.engine();
-        for made in [false, true] {
-            let row = fetch_optional!(
-                self.database,
-                Row,
-                STREAM_KEY.on(engine),
-                aggregate_type,
-                aggregate_id
-            )?;
-            if let Some(row) = row {
+        for look in [!is_new, true] {
+            if look
+                && let Some(row) = fetch_optional!(
+                    self.database,
+                    Row,
+                    STREAM_KEY.on(engine),
+                    aggregate_type,
+                    aggregate_id
+                )?
+            {
                 return self.remember(name, &row);
             }
-            if !made {
-                let wrapped = self.subject(subject).await?.seal(
-                    Secret::random().bytes(),
-                    &wrap_aad("stream", subject, new_id),
-                )?;
-                execute!(
-                    self.database,
-                    INSERT_DATA_KEY.on(engine),
-                    new_id,
-                    "stream",
-                    subject,
-                    Some(aggregate_type),
-                    Some(aggregate_id),
-                    MASTER_VERSION,
-                    &wrapped,
-                    now
-                )?;
+            let secret = Secret::random();
+            let wrapped = self
+                .subject(subject)
+                .await?
+                .seal(secret.bytes(), &wrap_aad("stream", subject, new_id))?;
+            let made = execute!(
+                self.database,
+                INSERT_DATA_KEY.on(engine),
+                new_id,
+                "stream",
+                subject,
+                Some(aggregate_type),
+                Some(aggregate_id),
+                MASTER_VERSION,
+                &wrapped,
+                now
+            )?;
+            if made == 1 {
+                let cipher = Some(Cipher::new(&secret));
+                return Ok(self.keep(name, subject, DataKey { id: new_id, cipher }));
             }
         }
         Err(KeyError::Missing)
@@ -420,20 +426,24 @@ impl Keys {
             id: row.key_id,
             cipher: self.unwrap(row)?,
         };
+        Ok(self.keep(name, row.subject_id, key))
+    }
+
+    fn keep(&self, name: Name, subject: Uuid, key: DataKey) -> DataKey {
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        let by_id = Name::Id(row.key_id);
+        let by_id = Name::Id(key.id);
         let also = (name != by_id).then_some(by_id);
         for name in [Some(name), also].into_iter().flatten() {
             cache.put(
                 name,
                 Cached {
                     key: key.clone(),
-                    subject: row.subject_id,
+                    subject,
                     since: Instant::now(),
                 },
             );
         }
-        Ok(key)
+        key
     }
 
     fn forget(&self, which: impl Fn(&Cached) -> bool) {

@@ -318,8 +318,16 @@ impl EventLog {
             KeyScope::Clear => return Err(KeyError::Missing.into()),
             KeyScope::Subject => self.keys.subject(subject).await?,
             KeyScope::Stream => {
+                let is_new = decided.before.sequence == 0;
                 self.keys
-                    .stream(A::TYPE, decided.id, subject, decided.key_id, decided.now)
+                    .stream(
+                        A::TYPE,
+                        decided.id,
+                        is_new,
+                        subject,
+                        decided.key_id,
+                        decided.now,
+                    )
                     .await?
             }
         })

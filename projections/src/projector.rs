@@ -43,8 +43,12 @@ const SAVE: Duration = Duration::from_millis(250);
 const POLL_FOR_WAITERS: Duration = Duration::from_millis(5);
 /// How often they are looked at otherwise.
 const POLL_FOR_NOBODY: Duration = Duration::from_millis(250);
+/// How long a live generation that has come to the head rests while nobody waits for it, so that many events
+/// share a transaction under load.
+const REST: Duration = Duration::from_millis(20);
 /// Longest pause after the database was away.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
 /// Tells the time.
 pub type Now = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 
@@ -120,7 +124,10 @@ struct Owned {
     careful_until: i64,
     /// How short.
     careful_page: i64,
+    /// After a failure.
     not_before: Instant,
+    /// Only somebody who waits for it makes it fold earlier.
+    rests_until: Instant,
     /// Head of the log when building began: from here on it has the indexes that queries need.
     target: i64,
     indexed: bool,
@@ -158,6 +165,14 @@ struct Task {
     owned: Vec<Owned>,
     looked: Option<Instant>,
     ahead: Ahead,
+}
+
+impl Task {
+    /// Until when all that it looks after rest; `None` when one of them does not.
+    fn rests_until(&self) -> Option<Instant> {
+        let first = self.owned.iter().map(|mine| mine.rests_until).min();
+        first.filter(|first| *first > Instant::now())
+    }
 }
 
 impl Projector {
@@ -307,13 +322,16 @@ impl Projector {
                 Ok(true) => pause = POLL,
                 Ok(false) => {
                     pause = POLL;
+                    let rest = task.rests_until();
+                    let sleep = rest.map_or(POLL, |until| until.duration_since(Instant::now()));
                     tokio::select! {
-                        _ = paused(POLL, stop) => {}
-                        changed = committed.changed() => {
+                        _ = paused(sleep, stop) => {}
+                        changed = committed.changed(), if rest.is_none() => {
                             if changed.is_err() {
                                 paused(POLL, stop).await;
                             }
                         }
+                        () = self.progress.wanted(), if which == Which::Following => {}
                     }
                 }
                 Err(error) => {
@@ -402,6 +420,7 @@ impl Projector {
                     careful_until: 0,
                     careful_page: 1,
                     not_before: Instant::now(),
+                    rests_until: Instant::now(),
                     target: row.target,
                     indexed: which == Which::Following,
                 });
@@ -441,7 +460,9 @@ impl Projector {
         let mut clusters: BTreeMap<(i64, i64), Vec<Owned>> = BTreeMap::new();
         let mut idle = Vec::new();
         for mine in owned.drain(..) {
-            if mine.position < head.position && mine.not_before <= now {
+            let name = mine.projection.name();
+            let rests = mine.rests_until > now && !self.progress.is_waited_for(name);
+            if mine.position < head.position && mine.not_before <= now && !rests {
                 clusters
                     .entry((mine.position, mine.limit()))
                     .or_default()
@@ -478,11 +499,14 @@ impl Projector {
             };
             match folded {
                 Ok(cluster) => {
-                    for mine in cluster {
+                    for mut mine in cluster {
                         if mine.position < head.position {
                             busy = true;
                             owned.push(mine);
                         } else {
+                            if which == Which::Following {
+                                mine.rests_until = Instant::now() + REST;
+                            }
                             idle.push(mine);
                         }
                     }

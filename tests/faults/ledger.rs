@@ -27,6 +27,8 @@ use super::tell;
 const ENTRIES: usize = 6;
 /// Points that the entries of a life earn.
 const POINTS: i64 = 250;
+/// Points that an exam earns unless it was rushed or inconsistent.
+const EXAM_POINTS: i64 = 100;
 /// Questions of an exam.
 const QUESTIONS: usize = 12;
 /// Longest wait for a life to come to its end.
@@ -47,6 +49,8 @@ struct Life {
     exam: Option<String>,
     answers: usize,
     completed: bool,
+    /// Whether the exam earned points.
+    exam_counts: bool,
     /// Whether it came to its end.
     lived: bool,
 }
@@ -185,7 +189,10 @@ async fn sit_an_exam(
     }
     let path = format!("/exams/{id}/complete");
     let complete = Ask::post(&path, json!({})).key(&format!("{name}-complete"));
-    is(&caller.ask(&complete).await?, StatusCode::OK)?;
+    let reply = caller.ask(&complete).await?;
+    is(&reply, StatusCode::OK)?;
+    let flags = reply.body["flags"].as_object().ok_or("no flags")?;
+    life.exam_counts = flags.values().all(|flag| flag == false);
     life.completed = true;
     Ok(())
 }
@@ -356,7 +363,8 @@ async fn read_back(life: &Life, app: &App) -> Result<Vec<String>, Box<dyn Error>
     let member = app.login(&life.username, PASSWORD).await?;
     assert_eq!(member.id, account.to_string());
     let summary = member.get("/gamification/summary").await?;
-    if summary.at("/xp/total") != POINTS {
+    let earned = POINTS + if life.exam_counts { EXAM_POINTS } else { 0 };
+    if summary.at("/xp/total") != earned {
         wrong.push(format!("{} has {}", life.username, summary.body));
     }
     let list = member.get("/journal?limit=100").await?;
