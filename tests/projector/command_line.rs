@@ -9,6 +9,7 @@ use projections::generations::{Generation, State};
 use serde_json::Value;
 use soulsense::clock::{Clock, Ids};
 use soulsense::node::{Node, Purpose};
+use tokio::io::AsyncReadExt;
 use tokio::process::Child;
 use tokio::time::timeout;
 
@@ -32,19 +33,30 @@ async fn ended(child: Child) -> Result<(Output, String), Box<dyn Error>> {
     Ok((output, said))
 }
 
+/// What a command says until it has said these words; by then it listens for signals.
+async fn heard(child: &mut Child, words: &str) -> Result<String, Box<dyn Error>> {
+    let errors = child.stderr.as_mut().ok_or("no standard error")?;
+    let (mut said, mut bytes) = (Vec::new(), [0; 1_024]);
+    let hearing = async {
+        loop {
+            let read = errors.read(&mut bytes).await?;
+            said.extend_from_slice(&bytes[..read]);
+            let text = String::from_utf8_lossy(&said);
+            if text.contains(words) {
+                return Ok(text.into_owned());
+            }
+            if read == 0 {
+                return Err(format!("it never says \"{words}\": {text}").into());
+            }
+        }
+    };
+    timeout(PATIENCE, hearing).await?
+}
+
 async fn newest(node: &Node, name: &str) -> Result<Generation, Box<dyn Error>> {
     let rows = node.projector.generations().list().await?;
     let newest = rows.into_iter().rfind(|row| row.projection == name);
     Ok(newest.ok_or("no generation")?)
-}
-
-/// Waits until a later generation of the audit trail than `than` is being built.
-async fn begun(node: &Node, than: i64) -> Outcome {
-    until("it is begun", async || {
-        let row = newest(node, "audit").await?;
-        Ok(row.generation > than && row.state == State::Building)
-    })
-    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,15 +74,18 @@ async fn beside_a_server_the_server_builds_and_goes_on_when_the_command_is_inter
 
         // a server that is stopped keeps its leases for three seconds
         signal("STOP", server.id()?).await?;
-        let command = machine.start(&rebuild)?;
-        begun(&node, 2).await?;
-        let second = machine.start(&rebuild)?;
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        for command in [&command, &second] {
+        let mut told = Vec::new();
+        for repeated in [false, true] {
+            let mut command = machine.start(&rebuild)?;
+            let said = heard(&mut command, "a server runs, and it builds").await?;
+            told.push((command, said, repeated));
+        }
+        for (command, ..) in &told {
             signal("INT", command.id().ok_or("it has ended")?).await?;
         }
-        for (command, repeated) in [(command, false), (second, true)] {
-            let (output, said) = ended(command).await?;
+        for (command, before, repeated) in told {
+            let (output, rest) = ended(command).await?;
+            let said = before + &rest;
             assert!(output.status.success(), "{said}");
             assert!(said.contains("the server goes on building"), "{said}");
             let already = said.contains("audit: generation 3 is being built already");
