@@ -13,10 +13,7 @@ use crate::projection::Projection;
 #[derive(Debug, Default)]
 pub struct Progress {
     known: Mutex<Known>,
-    /// Tells who looks at other nodes' checkpoints that somebody waits.
     asked: Notify,
-    /// Tells who folds.
-    wanted: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -140,7 +137,6 @@ impl Progress {
             (there, Waits(self, name))
         };
         self.asked.notify_one();
-        self.wanted.notify_one();
         matches!(tokio::time::timeout(most, there).await, Ok(Ok(())))
     }
 
@@ -149,21 +145,9 @@ impl Progress {
         !self.known().waiters.is_empty()
     }
 
-    /// True while somebody waits for this projection, be it among others.
-    pub(crate) fn is_waited_for(&self, projection: &str) -> bool {
-        let known = self.known();
-        let mut waiters = known.waiters.values();
-        waiters.any(|waiter| waiter.projections.contains(&projection))
-    }
-
     /// Returns when somebody begins to wait.
     pub(crate) async fn asked(&self) {
         self.asked.notified().await;
-    }
-
-    /// The same, for the one who folds.
-    pub(crate) async fn wanted(&self) {
-        self.wanted.notified().await;
     }
 }
 

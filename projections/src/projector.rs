@@ -43,9 +43,6 @@ const SAVE: Duration = Duration::from_millis(250);
 const POLL_FOR_WAITERS: Duration = Duration::from_millis(5);
 /// How often they are looked at otherwise.
 const POLL_FOR_NOBODY: Duration = Duration::from_millis(250);
-/// How long a live generation that has come to the head rests while nobody waits for it, so that many events
-/// share a transaction under load.
-const REST: Duration = Duration::from_millis(20);
 /// Longest pause after the database was away.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -124,10 +121,7 @@ struct Owned {
     careful_until: i64,
     /// How short.
     careful_page: i64,
-    /// After a failure.
     not_before: Instant,
-    /// Only somebody who waits for it makes it fold earlier.
-    rests_until: Instant,
     /// Head of the log when building began: from here on it has the indexes that queries need.
     target: i64,
     indexed: bool,
@@ -165,14 +159,6 @@ struct Task {
     owned: Vec<Owned>,
     looked: Option<Instant>,
     ahead: Ahead,
-}
-
-impl Task {
-    /// Until when all that it looks after rest; `None` when one of them does not.
-    fn rests_until(&self) -> Option<Instant> {
-        let first = self.owned.iter().map(|mine| mine.rests_until).min();
-        first.filter(|first| *first > Instant::now())
-    }
 }
 
 impl Projector {
@@ -322,16 +308,13 @@ impl Projector {
                 Ok(true) => pause = POLL,
                 Ok(false) => {
                     pause = POLL;
-                    let rest = task.rests_until();
-                    let sleep = rest.map_or(POLL, |until| until.duration_since(Instant::now()));
                     tokio::select! {
-                        _ = paused(sleep, stop) => {}
-                        changed = committed.changed(), if rest.is_none() => {
+                        _ = paused(POLL, stop) => {}
+                        changed = committed.changed() => {
                             if changed.is_err() {
                                 paused(POLL, stop).await;
                             }
                         }
-                        () = self.progress.wanted(), if which == Which::Following => {}
                     }
                 }
                 Err(error) => {
@@ -420,7 +403,6 @@ impl Projector {
                     careful_until: 0,
                     careful_page: 1,
                     not_before: Instant::now(),
-                    rests_until: Instant::now(),
                     target: row.target,
                     indexed: which == Which::Following,
                 });
@@ -460,9 +442,7 @@ impl Projector {
         let mut clusters: BTreeMap<(i64, i64), Vec<Owned>> = BTreeMap::new();
         let mut idle = Vec::new();
         for mine in owned.drain(..) {
-            let name = mine.projection.name();
-            let rests = mine.rests_until > now && !self.progress.is_waited_for(name);
-            if mine.position < head.position && mine.not_before <= now && !rests {
+            if mine.position < head.position && mine.not_before <= now {
                 clusters
                     .entry((mine.position, mine.limit()))
                     .or_default()
@@ -499,14 +479,11 @@ impl Projector {
             };
             match folded {
                 Ok(cluster) => {
-                    for mut mine in cluster {
+                    for mine in cluster {
                         if mine.position < head.position {
                             busy = true;
                             owned.push(mine);
                         } else {
-                            if which == Which::Following {
-                                mine.rests_until = Instant::now() + REST;
-                            }
                             idle.push(mine);
                         }
                     }

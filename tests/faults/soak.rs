@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 
 use event_log::append::{Append, AppendError, Appender, Bounds, NewEvent, Verdict};
 use event_log::content_hash::Content;
-use event_log::database::{Database, Engine, Transaction};
-use event_log::homes::Homes;
+use event_log::database::Engine;
+use event_log::homes::Target;
 use event_log::reader::Reader;
 use rand::RngExt;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -191,36 +193,55 @@ async fn follow(
     }
 }
 
-/// Somebody else's transaction on the same database that has begun before and ends after everything.
-async fn foreign(homes: &Homes) -> Result<Transaction, Box<dyn Error>> {
-    let mut transaction = homes.log.begin().await?;
-    match &mut transaction {
-        Transaction::Postgres(on) => {
-            sqlx::query("CREATE TABLE foreign_table AS SELECT pg_current_xact_id()")
-                .execute(&mut **on)
-                .await?;
-        }
-        Transaction::Sqlite(_) => return Err("a writer would hold up all others".into()),
+/// Somebody else's transaction on the same database that has begun before and ends after everything. On SQLite
+/// it only reads: a writer would hold up all others, whoever reads keeps the write-ahead log from being emptied.
+enum Foreign {
+    Postgres(PgConnection),
+    Sqlite(SqliteConnection),
+}
+
+impl Foreign {
+    /// On a connection that knows nothing of this program's limits.
+    async fn begin(target: &Target) -> Result<Self, Box<dyn Error>> {
+        Ok(match target {
+            Target::Postgres { url, .. } => {
+                let mut connection = PgConnection::connect(url).await?;
+                connection.execute("BEGIN").await?;
+                connection
+                    .execute("CREATE TABLE foreign_table AS SELECT pg_current_xact_id()")
+                    .await?;
+                Self::Postgres(connection)
+            }
+            Target::Sqlite { directory } => {
+                let file = SqliteConnectOptions::new().filename(directory.join("events.db"));
+                let mut connection = SqliteConnection::connect_with(&file).await?;
+                connection.execute("BEGIN").await?;
+                connection.execute("SELECT position FROM events").await?;
+                Self::Sqlite(connection)
+            }
+        })
     }
-    Ok(transaction)
+
+    /// Fails when it did not last until now.
+    async fn end(self) -> Outcome {
+        match self {
+            Self::Postgres(mut connection) => {
+                connection.execute("DROP TABLE foreign_table").await?;
+                connection.execute("COMMIT").await?;
+            }
+            Self::Sqlite(mut connection) => {
+                connection.execute("COMMIT").await?;
+            }
+        }
+        Ok(())
+    }
 }
 
 async fn story(engine: Engine) -> Outcome {
     let _together = together().await;
     let installation = Installation::on(engine).await?;
     let homes = &installation.homes;
-    let other = installation.reopened().await?;
-    // on SQLite whoever reads keeps the write-ahead log from being emptied
-    let (mut reading, mut writing_elsewhere) = (None, None);
-    match &other.log {
-        Database::Sqlite(pool) => {
-            let mut transaction = pool.begin().await?;
-            let head = sqlx::query("SELECT max(position) FROM events");
-            head.execute(&mut *transaction).await?;
-            reading = Some(transaction);
-        }
-        Database::Postgres(_) => writing_elsewhere = Some(foreign(&other).await?),
-    }
+    let foreign = Foreign::begin(installation.target()).await?;
     let (appender, task) = Appender::start(installation.target(), Bounds::default()).await?;
     let writing = Arc::new(Writing {
         appender: appender.clone(),
@@ -252,7 +273,7 @@ async fn story(engine: Engine) -> Outcome {
     let seen = tokio::time::timeout(Duration::from_mins(2), following)
         .await
         .map_err(|_| "the reader does not see as much as was written")???;
-    drop((reading, writing_elsewhere));
+    foreign.end().await?;
 
     let missed = (1_i64..).zip(&seen);
     let missed = missed.filter(|(at, event)| told.events.get(event) != Some(at));

@@ -20,8 +20,8 @@ DROP FUNCTION append;
 -- 0 appended · 1 appended by an earlier try of the same batch · 2 command id known, same request · 3 command id
 -- known, other request · 4 subject erased · 5 sequence conflict · 6 claim taken.
 --
--- Command ids and claims are looked up one by one, never joined: before a table's first statistics a join would read
--- all of it.
+-- Rows are looked up one by one, by scalar subqueries: before a table's first statistics a join would read all of it,
+-- and so would EXISTS, which may be planned as a hash.
 CREATE FUNCTION append(
     c_type text[], c_id text[], c_expected bigint[], c_subject uuid[], c_erasing boolean[], c_first integer[],
     c_count integer[], c_correlation uuid[], c_causation uuid[], c_actor text[],
@@ -51,8 +51,8 @@ BEGIN
         SELECT FROM generate_series(1, v_commands) AS n
          WHERE c_expected[n] <> coalesce((SELECT max(e.sequence) FROM events e
                                            WHERE e.aggregate_type = c_type[n] AND e.aggregate_id = c_id[n]), 0)
-            OR EXISTS (SELECT FROM claims x
-                        WHERE x.scope = 'erased' AND x.value = uuid_send(c_subject[n]) AND NOT c_erasing[n]));
+            OR (SELECT NOT c_erasing[n] FROM claims x
+                 WHERE x.scope = 'erased' AND x.value = uuid_send(c_subject[n])));
     IF NOT v_doubt AND cardinality(i_command) > 0 THEN
         v_doubt := EXISTS (SELECT FROM unnest(i_key) AS i (key)
                             WHERE (SELECT true FROM command_ids x WHERE x.key = i.key));
@@ -73,13 +73,13 @@ BEGIN
               FROM (
                 SELECT c.n,
                        (CASE
-                          WHEN c.last > c.expected AND EXISTS (
-                              SELECT FROM events e
+                          WHEN c.last > c.expected AND (
+                              SELECT e.event_id = e_id[c_first[c.n]] FROM events e
                                WHERE e.aggregate_type = c.type AND e.aggregate_id = c.id
-                                 AND e.sequence = c.expected + 1 AND e.event_id = e_id[c_first[c.n]]) THEN 1
+                                 AND e.sequence = c.expected + 1) THEN 1
                           WHEN c.known IS NOT NULL THEN CASE WHEN c.known = c.request THEN 2 ELSE 3 END
-                          WHEN NOT c.erasing AND EXISTS (
-                              SELECT FROM claims x
+                          WHEN NOT c.erasing AND (
+                              SELECT true FROM claims x
                                WHERE x.scope = 'erased' AND x.value = uuid_send(c.subject)) THEN 4
                           WHEN c.last <> c.expected THEN 5
                           WHEN EXISTS (
