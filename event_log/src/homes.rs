@@ -21,7 +21,6 @@ static LOG_POSTGRES: Migrator = sqlx::migrate!("../migrations/log/postgres");
 static LOG_SQLITE: Migrator = sqlx::migrate!("../migrations/log/sqlite");
 static STATE_SHARED: Migrator = sqlx::migrate!("../migrations/state/shared");
 static KEYS_SHARED: Migrator = sqlx::migrate!("../migrations/keys/shared");
-static KEYS_POSTGRES: Migrator = sqlx::migrate!("../migrations/keys/postgres");
 static READ_SHARED: Migrator = sqlx::migrate!("../migrations/read/shared");
 
 /// Held while schemas are made or changed, so that nodes that start together do it one after the other.
@@ -291,14 +290,14 @@ impl Homes {
     }
 
     fn migrators(&self) -> [(&'static str, &Database, Migrator); 4] {
-        let (log, keys) = match self.log {
-            Database::Postgres(_) => (&LOG_POSTGRES, merged(&[&KEYS_SHARED, &KEYS_POSTGRES])),
-            Database::Sqlite(_) => (&LOG_SQLITE, merged(&[&KEYS_SHARED])),
+        let own = match self.log {
+            Database::Postgres(_) => &LOG_POSTGRES,
+            Database::Sqlite(_) => &LOG_SQLITE,
         };
         [
-            ("log", &self.log, merged(&[&LOG_SHARED, log])),
+            ("log", &self.log, merged(&[&LOG_SHARED, own])),
             ("state", &self.state, merged(&[&STATE_SHARED])),
-            ("keys", &self.keys, keys),
+            ("keys", &self.keys, merged(&[&KEYS_SHARED])),
             ("read", &self.read, merged(&[&READ_SHARED])),
         ]
     }

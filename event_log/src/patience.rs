@@ -28,8 +28,10 @@ pub(crate) const LIMITS: &str = "SET LOCAL statement_timeout = '4500ms'; SET LOC
 /// The same for whatever runs inside [`unhurried`].
 pub(crate) const NO_LIMITS: &str = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = '2s'";
 
-/// The same for a session, whose end without a word the server is to notice within some ten seconds.
-pub(crate) const SESSION: &str = "SET statement_timeout = '4500ms'; SET lock_timeout = '4s'; SET idle_in_transaction_session_timeout = '2s'; SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 1; SET tcp_keepalives_count = 5; SET tcp_user_timeout = 10000";
+/// The same for a session, whose end without a word the server is to notice within some ten seconds. What it
+/// commits is on the disk whatever the server's default: a key lost in a crash would take with it what an append
+/// that is tried again still seals with it.
+pub(crate) const SESSION: &str = "SET synchronous_commit = on; SET statement_timeout = '4500ms'; SET lock_timeout = '4s'; SET idle_in_transaction_session_timeout = '2s'; SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 1; SET tcp_keepalives_count = 5; SET tcp_user_timeout = 10000";
 
 static SINCE: LazyLock<Instant> = LazyLock::new(Instant::now);
 /// Milliseconds since [`SINCE`] when a statement was last given up, plus one; 0 for never.

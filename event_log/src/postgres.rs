@@ -15,7 +15,7 @@ static APPEND: Statement = crate::statement!("../sql/append.sql");
 
 /// Longer than any sane wait for the turn, shorter than the appender's patience. A snapshot older than the turn
 /// would show an old head, so that the server's default isolation does not count.
-const SESSION: &str = "SET lock_timeout = '4s'; SET statement_timeout = '6s'; SET synchronous_commit = on; \
+const SESSION: &str = "SET lock_timeout = '4s'; SET statement_timeout = '6s'; \
      SET default_transaction_isolation = 'read committed'";
 
 pub(crate) struct PostgresWriter {

@@ -201,3 +201,18 @@ async fn a_transaction_that_found_no_room_leaves_no_trace_on_its_connection() ->
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn what_is_committed_is_on_the_disk_whatever_the_servers_default() -> Outcome {
+    let installation = Installation::on(Engine::Postgres).await?;
+    let careless = "DO $$ BEGIN
+        EXECUTE format('ALTER DATABASE %I SET synchronous_commit = off', current_database());
+    END $$";
+    execute!(installation.homes.keys, careless)?;
+    let homes = installation.reopened().await?;
+    for home in [&homes.log, &homes.state, &homes.keys] {
+        let (setting,): (String,) = fetch_one!(home, (String,), "SHOW synchronous_commit")?;
+        assert_eq!(setting, "on");
+    }
+    Ok(())
+}
