@@ -78,14 +78,13 @@ pub enum Verdict {
 /// the allocator, many threads' arenas each keep the memory of a hash.
 #[derive(Clone)]
 struct Frugal {
-    argon2: Argon2<'static>,
+    params: Params,
     idle: Arc<Mutex<Vec<Vec<Block>>>>,
 }
 
 impl Frugal {
     fn hash(&self, password: &[u8]) -> password_hash::Result<String> {
-        let params = self.argon2.params().clone();
-        let salt = generate_salt();
+        let (salt, params) = (generate_salt(), self.params.clone());
         let hash = self.hash_password_customized(password, &salt, None, None, params)?;
         Ok(hash.to_string())
     }
@@ -145,7 +144,7 @@ pub struct Hasher {
 impl std::fmt::Debug for Hasher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Hasher")
-            .field("argon2", self.argon2.argon2.params())
+            .field("argon2", &self.argon2.params)
             .finish_non_exhaustive()
     }
 }
@@ -160,7 +159,7 @@ impl Hasher {
             None,
         )?;
         let argon2 = Frugal {
-            argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, params),
+            params,
             idle: Arc::default(),
         };
         let mut password = Zeroizing::new([0; 32]);
@@ -193,7 +192,7 @@ impl Hasher {
             let hash = PasswordHash::new(&phc)?;
             match argon2.verify_password(password.as_bytes(), &hash) {
                 Ok(()) => Ok(Verdict::Matches {
-                    needs_rehash: is_weaker(&hash, argon2.argon2.params())?,
+                    needs_rehash: is_weaker(&hash, &argon2.params)?,
                 }),
                 Err(argon2::password_hash::Error::PasswordInvalid) => Ok(Verdict::Differs),
                 Err(error) => Err(error.into()),

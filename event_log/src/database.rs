@@ -6,9 +6,8 @@ use std::sync::OnceLock;
 use sqlx::pool::PoolConnection;
 use sqlx::{Sqlite, SqlitePool};
 
-use crate::pool::{self, Pool};
-
 use crate::patience::{self, bounded, unhurried};
+use crate::pool::{self, Pool};
 
 /// Which engine a database is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -245,10 +244,9 @@ macro_rules! execute {
     (in $transaction:expr, $text:expr $(, $argument:expr)* $(,)?) => {
         match &mut $transaction {
             $crate::database::Transaction::Postgres(on) => {
-                let mut given_up = on.given_up();
+                let given_up = on.given_up();
                 let executed = sqlx::query($text)$(.bind($argument))*.execute(&mut **on);
-                let executed = async { given_up.do_until(executed).await.flatten() };
-                $crate::patience::bounded(executed).await.map(|done| done.rows_affected())
+                $crate::patience::held(given_up, executed).await.map(|done| done.rows_affected())
             }
             $crate::database::Transaction::Sqlite(on) => sqlx::query($text)$(.bind($argument))*.execute(&mut **on).await.map(|done| done.rows_affected()),
         }
@@ -302,9 +300,9 @@ macro_rules! fetch {
     (in $transaction:expr, $fetch:ident, $row:ty, $text:expr $(, $argument:expr)*) => {
         match &mut $transaction {
             $crate::database::Transaction::Postgres(on) => {
-                let mut given_up = on.given_up();
+                let given_up = on.given_up();
                 let fetched = sqlx::query_as::<sqlx::Postgres, $row>($text)$(.bind($argument))*.$fetch(&mut **on);
-                $crate::patience::bounded(async { given_up.do_until(fetched).await.flatten() }).await
+                $crate::patience::held(given_up, fetched).await
             }
             $crate::database::Transaction::Sqlite(on) => sqlx::query_as::<sqlx::Sqlite, $row>($text)$(.bind($argument))*.$fetch(&mut **on).await,
         }
@@ -333,9 +331,9 @@ macro_rules! execute_rows {
                     $bind
                     $row.end_row();
                 }
-                let mut given_up = on.given_up();
+                let given_up = on.given_up();
                 let executed = $row.execute(on);
-                $crate::patience::bounded(async { given_up.do_until(executed).await.flatten() }).await
+                $crate::patience::held(given_up, executed).await
             }
             $crate::database::Transaction::Sqlite(on) => {
                 let mut $row = $crate::rows::SqliteRows::new($text, $rows.len());

@@ -11,6 +11,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use sqlx::pool::CloseEvent;
 use sqlx::{Connection, PgConnection};
 
 /// How long a statement may take, with the wait for its connection.
@@ -76,6 +77,14 @@ pub async fn bounded<T>(
     statement: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, sqlx::Error> {
     limited(statement).await.unwrap_or_else(|| Err(timed_out()))
+}
+
+/// [`bounded`], for a connection that somebody holds: ends when its pool is given up as well.
+pub async fn held<T>(
+    mut given_up: CloseEvent,
+    statement: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    bounded(async { given_up.do_until(statement).await.flatten() }).await
 }
 
 /// What a statement that takes too long fails with.

@@ -115,6 +115,14 @@ pub struct OpenedEvent {
     pub key: Option<DataKey>,
 }
 
+impl OpenedEvent {
+    /// True where nobody asked for the payload.
+    #[must_use]
+    pub fn is_unopened(&self) -> bool {
+        matches!(&self.payload, Err(error) if matches!(**error, ReadError::Unopened))
+    }
+}
+
 /// Why the log cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {

@@ -72,11 +72,13 @@ impl SealedRepository {
 }
 
 async fn read<T>(
+    mut given_up: CloseEvent,
     reading: impl Future<Output = Result<T, PersistenceError>>,
 ) -> Result<T, PersistenceError> {
-    limited(reading)
+    limited(given_up.do_until(reading))
         .await
-        .unwrap_or_else(|| Err(PersistenceError::ConnectionError(Box::new(timed_out()))))
+        .unwrap_or_else(|| Err(timed_out()))
+        .map_err(away)?
 }
 
 fn unknown(error: impl Into<SealingError>) -> PersistenceError {
@@ -109,9 +111,8 @@ impl PersistedEventRepository for SealedRepository {
     ) -> Result<Vec<SerializedEvent>, PersistenceError> {
         let events = match &self.inner {
             Inner::Postgres(pool) => {
-                let (repository, mut given_up) = on(pool);
-                let events = repository.get_events::<A>(aggregate_id);
-                read(async { given_up.do_until(events).await.map_err(away)? }).await
+                let (repository, given_up) = on(pool);
+                read(given_up, repository.get_events::<A>(aggregate_id)).await
             }
             Inner::Sqlite(inner) => inner.get_events::<A>(aggregate_id).await,
         }?;
@@ -125,9 +126,9 @@ impl PersistedEventRepository for SealedRepository {
     ) -> Result<Vec<SerializedEvent>, PersistenceError> {
         let events = match &self.inner {
             Inner::Postgres(pool) => {
-                let (repository, mut given_up) = on(pool);
+                let (repository, given_up) = on(pool);
                 let events = repository.get_last_events::<A>(aggregate_id, last_sequence);
-                read(async { given_up.do_until(events).await.map_err(away)? }).await
+                read(given_up, events).await
             }
             Inner::Sqlite(inner) => {
                 inner

@@ -131,13 +131,12 @@ pub fn open(payload: &mut Value, key: &DataKey, place: Place<'_>) -> Result<(), 
         STANDARD.decode(text).map_err(|_| SealingError::Form)
     };
     let sealed = [part("nonce")?, part("ciphertext")?].concat();
-    let values = match key.open(&sealed, &place.aad(key.id))? {
+    let mut values = match key.open(&sealed, &place.aad(key.id))? {
         Some(plain) => {
             Some(serde_json::from_slice::<Vec<Value>>(&plain).map_err(|_| SealingError::Form)?)
         }
         None => None,
     };
-    let mut values = values;
     put_back(payload, values.as_deref_mut())
 }
 

@@ -110,6 +110,7 @@ async fn listen(
     bounded(listener.listen(CHANNEL)).await?;
     let own: i32 =
         bounded(sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut listener)).await?;
+    let call = format!("NOTIFY {CHANNEL}");
     // what was committed while nobody listened
     appender.wake();
     loop {
@@ -117,7 +118,7 @@ async fn listen(
             () = stop.cancelled() => return Ok(()),
             () = calls.due() => {
                 let position = *calls.committed.borrow();
-                bounded((&mut listener).execute("NOTIFY soulsense_committed")).await?;
+                bounded((&mut listener).execute(call.as_str())).await?;
                 calls.done(position);
             }
             heard = timeout(QUIET, listener.try_recv()) => match heard {

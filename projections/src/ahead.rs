@@ -5,12 +5,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use event_log::reader::ReadError;
-use tokio::runtime::Handle;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::JoinHandle;
 
 use crate::fact::{Fact, read_page};
 use crate::projection::Projection;
 use crate::projector::Parts;
+use crate::threads::{joined, on_a_thread};
 
 /// Most events of a page of a rebuild.
 pub(crate) const BULK: i64 = 2_000;
@@ -63,11 +63,10 @@ impl Ahead {
         }
         match self.pages.pop_front() {
             None => Ok(Arc::default()),
-            Some(pending) => match pending.page.await {
-                Ok(page) => page.map(Arc::new),
-                Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
-                Err(_) => Err(sqlx::Error::WorkerCrashed.into()),
-            },
+            Some(pending) => joined(pending.page)
+                .await
+                .unwrap_or_else(|| Err(sqlx::Error::WorkerCrashed.into()))
+                .map(Arc::new),
         }
     }
 
@@ -78,22 +77,20 @@ impl Ahead {
 }
 
 fn read(parts: &Parts, projections: &[Arc<dyn Projection>], after: i64, to: i64) -> Pending {
-    let (parts, runtime) = (parts.clone(), Handle::current());
+    let parts = parts.clone();
     let readers: Vec<_> = projections
         .iter()
         .filter(|projection| projection.reads_payloads())
         .cloned()
         .collect();
-    let page = spawn_blocking(move || {
-        runtime.block_on(async {
-            let page = parts.reader.page(after, to, to - after).await?;
-            read_page(&parts.keys, &parts.upcasters, page, |event| {
-                readers
-                    .iter()
-                    .any(|one| one.handles(&event.aggregate_type, &event.event_type))
-            })
-            .await
+    let page = on_a_thread(async move || {
+        let page = parts.reader.page(after, to, to - after).await?;
+        read_page(&parts.keys, &parts.upcasters, page, |event| {
+            readers
+                .iter()
+                .any(|one| one.handles(&event.aggregate_type, &event.event_type))
         })
+        .await
     });
     Pending { after, to, page }
 }

@@ -56,12 +56,15 @@ pub async fn read_page(
     page: Vec<RecordedEvent>,
     wanted: impl Fn(&RecordedEvent) -> bool,
 ) -> Result<Vec<Fact>, ReadError> {
-    let direct = |event: &RecordedEvent| wanted(event) && is_of_today(upcasters, event);
-    let opened = open_page(keys, page, |event| wanted(event) && !direct(event)).await?;
+    let opened = open_page(keys, page, |event| {
+        wanted(event) && !is_of_today(upcasters, event)
+    })
+    .await?;
     Ok(opened
         .into_iter()
         .map(|event| {
-            let direct = direct(&event.recorded);
+            // what is wanted and was left unopened is of today
+            let direct = event.is_unopened() && wanted(&event.recorded);
             read(upcasters, event, direct)
         })
         .collect())

@@ -118,6 +118,17 @@ pub struct Generation {
     pub updated_at: DateTime<Utc>,
 }
 
+impl Generation {
+    /// Where its last failure was, and what: of one that has stopped.
+    #[must_use]
+    pub fn trouble(&self) -> (i64, &str) {
+        (
+            self.error_position.unwrap_or(self.position + 1),
+            self.error.as_deref().unwrap_or("no reason is known"),
+        )
+    }
+}
+
 /// The right to write one generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
 pub struct Lease {

@@ -20,6 +20,7 @@ pub mod projector;
 pub mod query;
 pub mod skips;
 pub mod tables;
+mod threads;
 pub mod together;
 pub mod upkeep;
 

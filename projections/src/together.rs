@@ -8,7 +8,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use event_log::database::{Database, Held, is_unavailable};
-use event_log::patience::bounded;
+use event_log::patience;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Postgres, Sqlite};
@@ -204,9 +204,8 @@ async fn fetch<R: Row>(held: &mut Held, sql: &str, ids: &[Uuid]) -> Result<Vec<R
     }
     match held {
         Held::Postgres(on) => {
-            let mut given_up = on.given_up();
-            let rows = ask!(Postgres, on);
-            bounded(async { given_up.do_until(rows).await.flatten() }).await
+            let given_up = on.given_up();
+            patience::held(given_up, ask!(Postgres, on)).await
         }
         Held::Sqlite(on) => ask!(Sqlite, on).await,
     }

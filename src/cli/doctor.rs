@@ -213,18 +213,12 @@ async fn read_models(projector: &Projector, report: &mut Report) -> anyhow::Resu
             None => Err(anyhow::anyhow!(
                 "{name} has no generation yet: it is built when a server starts"
             )),
-            Some(status) if status.generation.stopped => Err(anyhow::anyhow!(
-                "{name} has stopped at position {}: {}",
-                status
-                    .generation
-                    .error_position
-                    .unwrap_or(status.generation.position + 1),
-                status
-                    .generation
-                    .error
-                    .as_deref()
-                    .unwrap_or("no reason is known")
-            )),
+            Some(status) if status.generation.stopped => {
+                let (position, error) = status.generation.trouble();
+                Err(anyhow::anyhow!(
+                    "{name} has stopped at position {position}: {error}"
+                ))
+            }
             Some(status) if status.lag == 0 => Ok(((), format!("{name} is at the log's end"))),
             Some(status) => Ok((
                 (),

@@ -119,11 +119,8 @@ impl HealthCheck for ProjectionsCheck {
 /// How a generation is that readers wait for.
 fn how(row: &Generation) -> String {
     if row.stopped {
-        format!(
-            "has stopped at position {}: {}",
-            row.error_position.unwrap_or(row.position + 1),
-            row.error.as_deref().unwrap_or("no reason is known")
-        )
+        let (position, error) = row.trouble();
+        format!("has stopped at position {position}: {error}")
     } else {
         format!("is at position {}", row.position)
     }

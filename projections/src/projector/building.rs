@@ -7,20 +7,19 @@ use event_log::database::is_unavailable;
 use event_log::patience::unhurried;
 use event_log::reader::Head;
 use futures::StreamExt;
-use futures::future::{join_all, try_join_all};
-use tokio::runtime::Handle;
-use tokio::task::spawn_blocking;
+use futures::future::{join_all, ready, try_join_all};
 
 use super::{Owned, Projector, Unread};
 use crate::ahead::Ahead;
+use crate::threads::{joined, on_a_thread};
 
 /// Threads that fold pages. More than write at the same time, so that one folds while others wait for the
 /// database; few, since each keeps memory for itself.
 const THREADS: usize = 4;
 
 impl Projector {
-    /// The next page of generations that are built side by side: it was read ahead, and each projection folds it on a thread of its own, so that a
-    /// rebuild holds up neither the requests nor the other cores.
+    /// The next page of generations that are built side by side: it was read ahead, and each projection folds
+    /// it on a thread of its own, so that a rebuild holds up neither the requests nor the other cores.
     pub(super) async fn build(
         &self,
         cluster: Vec<Owned>,
@@ -39,24 +38,17 @@ impl Projector {
             Ok(page) => page,
             Err(error) => return Err((cluster, error)),
         };
-        let mut folding = futures::stream::iter(cluster)
+        Ok(futures::stream::iter(cluster)
             .map(|mine| {
                 let (projector, page) = (self.clone(), Arc::clone(&page));
-                let runtime = Handle::current();
-                spawn_blocking(move || {
-                    runtime.block_on(unhurried(projector.settle(mine, &page, true)))
-                })
+                joined(on_a_thread(async move || {
+                    Box::pin(unhurried(projector.settle(mine, &page, true))).await
+                }))
             })
-            .buffer_unordered(THREADS);
-        let mut settled = Vec::new();
-        while let Some(folded) = folding.next().await {
-            match folded {
-                Ok(mine) => settled.extend(mine),
-                Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
-                Err(_) => {}
-            }
-        }
-        Ok(settled)
+            .buffer_unordered(THREADS)
+            .filter_map(|folded| ready(folded.flatten()))
+            .collect()
+            .await)
     }
 
     /// Gives those that have come to where building began what queries search by.

@@ -204,12 +204,8 @@ async fn watch(work: &mut Work<'_>, wanted: &mut [Wanted]) -> anyhow::Result<()>
             } else if row.stopped {
                 one.done = true;
                 one.bar.abandon();
-                given_up.push(format!(
-                    "{} at position {} ({})",
-                    one.name,
-                    row.error_position.unwrap_or(row.position + 1),
-                    row.error.as_deref().unwrap_or("no reason is known")
-                ));
+                let (position, error) = row.trouble();
+                given_up.push(format!("{} at position {position} ({error})", one.name));
             } else if tell {
                 output::remark(&format!(
                     "{}: {} of {head} events, {}",
