@@ -4,36 +4,18 @@
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use event_log::append::{Append, AppendError, Appender, Bounds, CommandId, NewEvent, Verdict};
+use event_log::append::{Append, AppendError, Appender, Bounds, CommandId, Verdict};
 use event_log::database::{Database, Engine, Statement, Transaction};
 use event_log::execute;
 use event_log::reader::Reader;
 use futures::future::join_all;
 
-use crate::support::engines::{Installation, Outcome, each_engine, id};
+use crate::support::engines::{Installation, Outcome, each_engine};
+use crate::support::raw;
 
 /// A command for a new stream with the given bytes as payload.
 pub fn command(stream: &str, payload: &str) -> Append {
-    Append {
-        aggregate_type: "tally",
-        aggregate_id: stream.to_owned(),
-        expected: 0,
-        events: vec![NewEvent {
-            event_id: id(),
-            event_type: "counted".to_owned(),
-            event_version: "1".to_owned(),
-            payload: payload.to_owned(),
-            metadata: "{}".to_owned(),
-            content_hash: [0; 32],
-        }],
-        claims: Vec::new(),
-        command: None,
-        correlation_id: id(),
-        causation_id: None,
-        actor_id: "test".to_owned(),
-        subject_id: None,
-        erasing: false,
-    }
+    raw::decided("tally", stream, 0, "counted", [payload.to_owned()])
 }
 
 /// Keeps every appender waiting until the transaction is dropped.

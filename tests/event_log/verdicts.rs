@@ -5,9 +5,8 @@ use std::error::Error;
 
 use chrono::{DateTime, Duration, Utc};
 use event_log::append::{
-    Append, AppendError, Appender, Bounds, ClaimAction, ClaimEntry, CommandId, NewEvent, Verdict,
+    Append, AppendError, Appender, Bounds, ClaimAction, ClaimEntry, CommandId, Verdict,
 };
-use event_log::content_hash::Content;
 use event_log::database::{Engine, Statement};
 use event_log::reader::Reader;
 use event_log::{RecordedEvent, fetch_all};
@@ -18,6 +17,7 @@ use tokio::runtime::{Builder, Runtime};
 use uuid::Uuid;
 
 use crate::support::engines::{Installation, Outcome, id};
+use crate::support::raw;
 
 static CLAIMS: Statement = Statement::new(
     "claims",
@@ -171,45 +171,8 @@ impl Names {
 
     /// Events without anything that is judged beside the sequence.
     fn append(&self, stream: u8, expected: i64, events: usize) -> Append {
-        let (aggregate_id, correlation_id) = (self.stream(stream), id());
-        let events = (expected + 1..).take(events).map(|sequence| {
-            let (event_id, payload) = (id(), format!(r#"{{"stream":{stream}}}"#));
-            let content = Content {
-                aggregate_type: "tally",
-                aggregate_id: &aggregate_id,
-                sequence,
-                event_type: "counted",
-                event_version: "1",
-                payload: &payload,
-                metadata: "{}",
-                event_id,
-                correlation_id,
-                causation_id: None,
-                actor_id: "test",
-                subject_id: None,
-            };
-            NewEvent {
-                event_id,
-                event_type: "counted".to_owned(),
-                event_version: "1".to_owned(),
-                content_hash: content.hash(),
-                payload,
-                metadata: "{}".to_owned(),
-            }
-        });
-        Append {
-            aggregate_type: "tally",
-            events: events.collect(),
-            aggregate_id,
-            expected,
-            claims: Vec::new(),
-            command: None,
-            correlation_id,
-            causation_id: None,
-            actor_id: "test".to_owned(),
-            subject_id: None,
-            erasing: false,
-        }
+        let payloads = std::iter::repeat_n(format!(r#"{{"stream":{stream}}}"#), events);
+        raw::decided("tally", &self.stream(stream), expected, "counted", payloads)
     }
 }
 

@@ -17,7 +17,7 @@ use super::outages::back;
 use super::support::app::{PASSWORD, registration};
 use super::support::binary::{Machine, Server};
 use super::support::engines::Outcome;
-use super::{alone, form, tell};
+use super::{alone, form};
 
 /// Room for a start and some thousand events.
 const SIZE: &str = "24m";
@@ -217,16 +217,12 @@ async fn on_a_full_disk_writes_are_refused_and_reads_go_on() -> Outcome {
     assert_eq!(server.id()?, process);
     assert!(Path::new(&format!("/proc/{process}")).exists());
     assert_eq!(reader.write().await?.status, 201);
-    members.live_on().await?;
-    let ends = members.ends.clone();
-    let ledger = members.end().await?;
-    ledger.also(reader.account, reader.entries);
-    assert_eq!(server.terminate().await?.code(), Some(0));
-    let what = "a full disk";
-    tell(&format!(
-        "{what}: {refused} writes of a member refused beside {reads} reads, {lines} lines of log in {seconds} s, \
-         back after {back:.1?}; {}",
-        ends.judge()?
-    ));
-    ledger.compare(what, machine.config()?).await
+    members.ledger.also(reader.account, reader.entries);
+    let remarks = format!(
+        "{refused} writes of a member refused beside {reads} reads, {lines} lines of log in {seconds} s, \
+         back after {back:.1?}"
+    );
+    members
+        .judge("a full disk", &remarks, server, &machine)
+        .await
 }

@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 
 use super::client::{Ask, Caller, Ends, Place, Reply};
 use super::support::app::{App, PASSWORD, registration};
+use super::support::binary::{Machine, Server};
 use super::support::engines::Outcome;
 use super::support::rebuild::{rebuilt_equals_live, settled};
 use super::tell;
@@ -112,6 +113,22 @@ impl Members {
         };
         let lived = tokio::time::timeout(PATIENCE, lived).await;
         Ok(lived.map_err(|_| "nobody comes to the end of a life")?)
+    }
+
+    /// Lets another life come to its end, ends, and compares what members were told with what the server wrote.
+    pub async fn judge(
+        self,
+        what: &str,
+        remarks: &str,
+        server: Server,
+        machine: &Machine,
+    ) -> Outcome {
+        self.live_on().await?;
+        let ends = self.ends.clone();
+        let ledger = self.end().await?;
+        assert_eq!(server.terminate().await?.code(), Some(0));
+        tell(&format!("{what}: {remarks}; {}", ends.judge()?));
+        ledger.compare(what, machine.config()?).await
     }
 
     /// Lets every member know the outcome of what they asked, then ends.

@@ -78,17 +78,10 @@ async fn a_database_that_ends_and_begins_again_loses_and_doubles_nothing() -> Ou
         backs.push(back(&server).await?);
         members.ledger.somebody();
     }
-    members.live_on().await?;
-    let ends = members.ends.clone();
-    let ledger = members.end().await?;
-    assert_eq!(server.terminate().await?.code(), Some(0));
     let what = format!("{} ends of the database", form().ends);
     let longest = backs.iter().max().copied().unwrap_or_default();
-    tell(&format!(
-        "{what}: back within {longest:.1?}; {}",
-        ends.judge()?
-    ));
-    ledger.compare(&what, machine.config()?).await
+    let remarks = format!("back within {longest:.1?}");
+    members.judge(&what, &remarks, server, &machine).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -113,16 +106,9 @@ async fn a_database_that_falls_silent_holds_nobody_up_for_long() -> Outcome {
     let back = back(&server).await?;
     members.ledger.somebody();
     let health = asking.judge().await?;
-    members.live_on().await?;
-    let ends = members.ends.clone();
-    let ledger = members.end().await?;
-    assert_eq!(server.terminate().await?.code(), Some(0));
     let what = format!("{:?} of silence", form().silence);
-    tell(&format!(
-        "{what}: back after {back:.1?}; {}; {health}",
-        ends.judge()?
-    ));
-    ledger.compare(&what, machine.config()?).await
+    let remarks = format!("back after {back:.1?}; {health}");
+    members.judge(&what, &remarks, server, &machine).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use event_log::append::{Append, AppendError, Appender, Bounds, NewEvent, Verdict};
-use event_log::content_hash::Content;
+use event_log::append::{Append, AppendError, Appender, Bounds, Verdict};
 use event_log::database::Engine;
 use event_log::homes::Target;
 use event_log::reader::Reader;
@@ -19,7 +18,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::support::engines::{Installation, Outcome, id};
+use super::support::engines::{Installation, Outcome};
+use super::support::raw;
 use super::{form, tell, together};
 
 const WRITERS: usize = 64;
@@ -34,47 +34,10 @@ struct Told {
     aborted: usize,
 }
 
-fn append(stream: String, expected: i64, count: i64) -> Append {
-    let correlation_id = id();
-    let events = (expected + 1..=expected + count).map(|sequence| {
-        let (event_id, payload) = (id(), format!(r#"{{"sequence":{sequence}}}"#));
-        let content_hash = Content {
-            aggregate_type: "soak",
-            aggregate_id: &stream,
-            sequence,
-            event_type: "soaked",
-            event_version: "1",
-            payload: &payload,
-            metadata: "{}",
-            event_id,
-            correlation_id,
-            causation_id: None,
-            actor_id: "test",
-            subject_id: None,
-        }
-        .hash();
-        NewEvent {
-            event_id,
-            event_type: "soaked".to_owned(),
-            event_version: "1".to_owned(),
-            payload,
-            metadata: "{}".to_owned(),
-            content_hash,
-        }
-    });
-    Append {
-        aggregate_type: "soak",
-        events: events.collect(),
-        aggregate_id: stream,
-        expected,
-        claims: Vec::new(),
-        command: None,
-        correlation_id,
-        causation_id: None,
-        actor_id: "test".to_owned(),
-        subject_id: None,
-        erasing: false,
-    }
+fn append(stream: &str, expected: i64, count: i64) -> Append {
+    let sequences = expected + 1..=expected + count;
+    let payloads = sequences.map(|sequence| format!(r#"{{"sequence":{sequence}}}"#));
+    raw::decided("soak", stream, expected, "soaked", payloads)
 }
 
 /// Appends until it has a verdict; sometimes the caller goes away in the middle and asks again.
@@ -139,7 +102,7 @@ impl Writing {
         while let Some(count) = self.take() {
             number += 1;
             if rand::rng().random_bool(0.8) {
-                let append = append(format!("{writer}-{number}"), 0, count);
+                let append = append(&format!("{writer}-{number}"), 0, count);
                 let verdict = settle(&self.appender, &append, &mut told).await?;
                 told.note(&append, &verdict)?;
             } else {
@@ -154,7 +117,7 @@ impl Writing {
         let stream = rand::rng().random_range(0..SHARED);
         loop {
             let known = self.known[stream].load(Ordering::Relaxed);
-            let append = append(format!("shared-{stream}"), known, count);
+            let append = append(&format!("shared-{stream}"), known, count);
             let verdict = settle(&self.appender, &append, told).await?;
             match verdict {
                 Verdict::Conflict => {

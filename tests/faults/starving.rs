@@ -10,7 +10,7 @@ use super::health::Asking;
 use super::ledger::Members;
 use super::outages::{back, machine};
 use super::support::engines::Outcome;
-use super::{alone, form, tell};
+use super::{alone, form};
 
 /// Whatever a request reads or writes.
 const LOCK: &str = "LOCK TABLE log.events, log.command_ids, log.claims, keys.data_keys, state.login_ladder \
@@ -37,14 +37,7 @@ async fn a_starved_pool_holds_nobody_up_for_long() -> Outcome {
     let back = back(&server).await?;
     members.ledger.somebody();
     let health = asking.judge().await?;
-    members.live_on().await?;
-    let ends = members.ends.clone();
-    let ledger = members.end().await?;
-    assert_eq!(server.terminate().await?.code(), Some(0));
     let what = format!("{:?} of a starved pool", form().starving);
-    tell(&format!(
-        "{what}: back after {back:.1?}; {}; {health}",
-        ends.judge()?
-    ));
-    ledger.compare(&what, machine.config()?).await
+    let remarks = format!("back after {back:.1?}; {health}");
+    members.judge(&what, &remarks, server, &machine).await
 }

@@ -284,6 +284,15 @@ impl Node {
         row(&self.projector, name, state).await
     }
 
+    /// Waits until the live generation has this number.
+    async fn live(&self, name: &str, generation: i64) -> Outcome {
+        until("the generation is live", async || {
+            let live = self.projector.progress().now();
+            Ok(live.get(name).is_some_and(|at| at.generation == generation))
+        })
+        .await
+    }
+
     /// Waits until both projections have folded the whole log.
     async fn caught_up(&self, head: i64) -> Outcome {
         until("both projections are at the head", async || {

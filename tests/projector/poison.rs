@@ -202,15 +202,7 @@ async fn a_skipped_event_is_left_out_by_the_live_generation_and_by_every_rebuild
         let tallies = node.projector.named("tallies").ok_or("no tallies")?;
         let head = house.log.reader().head().await?;
         node.projector.rebuild(tallies, head).await?;
-        until("generation 2 is live", async || {
-            Ok(node
-                .projector
-                .progress()
-                .now()
-                .get("tallies")
-                .is_some_and(|at| at.generation == 2))
-        })
-        .await?;
+        node.live("tallies", 2).await?;
         assert_eq!(house.counted(&node.projector).await?, 9);
         node.end().await?;
         house.stop().await;

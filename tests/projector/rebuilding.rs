@@ -170,11 +170,7 @@ async fn a_rebuild_goes_on_where_a_killed_node_left_it() -> Outcome {
         assert!((1_000..6_000).contains(&left.position), "{}", left.position);
         house.tallies.pause.store(0, Ordering::Relaxed);
         let node = house.run(&house.homes).await?;
-        until("the same generation goes live", async || {
-            let live = node.projector.progress().now();
-            Ok(live.get("tallies").is_some_and(|at| at.generation == 2))
-        })
-        .await?;
+        node.live("tallies", 2).await?;
         assert_eq!(house.counted(&node.projector).await?, 6_000);
         node.end().await?;
         house.stop().await;

@@ -6,25 +6,24 @@ use event_log::content_hash::Content;
 
 use super::engines::{Outcome, id};
 
-/// Appends `count` events with one payload to a new stream.
-pub async fn append(
-    log: &EventLog,
+/// What a command would hand to the appender for events of these payloads, after the sequence `expected`.
+pub fn decided(
     aggregate_type: &'static str,
+    stream: &str,
+    expected: i64,
     event_type: &str,
-    payload: &str,
-    count: usize,
-) -> Outcome {
-    let (stream, correlation_id) = (id().to_string(), id());
-    let metadata = r#"{"actor_role":"system"}"#;
-    let event = |sequence: i64| {
+    payloads: impl IntoIterator<Item = String>,
+) -> Append {
+    let (correlation_id, metadata) = (id(), r#"{"actor_role":"system"}"#);
+    let event = |(sequence, payload): (i64, String)| {
         let event_id = id();
         let content_hash = Content {
             aggregate_type,
-            aggregate_id: &stream,
+            aggregate_id: stream,
             sequence,
             event_type,
             event_version: "1",
-            payload,
+            payload: &payload,
             metadata,
             event_id,
             correlation_id,
@@ -37,16 +36,16 @@ pub async fn append(
             event_id,
             event_type: event_type.to_owned(),
             event_version: "1".to_owned(),
-            payload: payload.to_owned(),
+            payload,
             metadata: metadata.to_owned(),
             content_hash,
         }
     };
-    let append = Append {
+    Append {
         aggregate_type,
-        aggregate_id: stream.clone(),
-        expected: 0,
-        events: (1..).take(count).map(event).collect(),
+        aggregate_id: stream.to_owned(),
+        expected,
+        events: (expected + 1..).zip(payloads).map(event).collect(),
         claims: Vec::new(),
         command: None,
         correlation_id,
@@ -54,7 +53,19 @@ pub async fn append(
         actor_id: "test".to_owned(),
         subject_id: None,
         erasing: false,
-    };
+    }
+}
+
+/// Appends `count` events with one payload to a new stream.
+pub async fn append(
+    log: &EventLog,
+    aggregate_type: &'static str,
+    event_type: &str,
+    payload: &str,
+    count: usize,
+) -> Outcome {
+    let payloads = std::iter::repeat_n(payload.to_owned(), count);
+    let append = decided(aggregate_type, &id().to_string(), 0, event_type, payloads);
     let verdict = log.appender().append(append).await?;
     assert!(matches!(verdict, Verdict::Appended { .. }), "{verdict:?}");
     Ok(())
