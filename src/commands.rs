@@ -336,19 +336,20 @@ where
         Err(CommandError::Busy)
     }
 
-    /// Decides from memory where possible. What is refused or empty from memory is decided again from
-    /// the log, which another process may have moved on.
+    /// Decides from memory where possible. What is refused or empty from memory stands when the log has
+    /// nothing newer; otherwise another process has moved the stream on and it is decided again.
     async fn decide(
         &self,
         id: &str,
         command: &A::Command,
         known: Option<Arc<Loaded<A>>>,
     ) -> Result<(Arc<Loaded<A>>, Vec<A::Event>), CommandError<A::Error>> {
-        if let Some(known) = known
-            && let Ok(events) = known.state.decide(command)
-            && !events.is_empty()
-        {
-            return Ok((known, events));
+        if let Some(known) = known {
+            let decided = known.state.decide(command);
+            let appends = decided.as_ref().is_ok_and(|events| !events.is_empty());
+            if appends || self.bus.log.is_at::<A>(id, known.sequence).await? {
+                return Ok((known, decided.map_err(CommandError::Rejected)?));
+            }
         }
         let loaded = self.read(id).await?;
         let events = loaded

@@ -107,6 +107,15 @@ pub enum Held {
 }
 
 impl Held {
+    /// Which engine it is.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        match self {
+            Self::Postgres(_) => Engine::Postgres,
+            Self::Sqlite(_) => Engine::Sqlite,
+        }
+    }
+
     /// True when its pool was given up: another one is to be had.
     #[must_use]
     pub fn is_given_up(&self) -> bool {
@@ -343,6 +352,44 @@ macro_rules! execute_rows {
                     if $row.end_row() {
                         let done = $row.execute(&mut **on).await;
                         outcome = outcome.and_then(|sum| Ok(sum + done?));
+                        if outcome.is_err() {
+                            break;
+                        }
+                    }
+                }
+                outcome
+            }
+        }
+    };
+}
+
+/// What a statement over many rows answers with, each as `Row`, on a connection that somebody
+/// holds: `fetch_rows!(held, Row, text, rows, |row, item| { row.push_bind(…); … })`. Otherwise as
+/// [`execute_rows!`].
+#[macro_export]
+macro_rules! fetch_rows {
+    ($held:expr, $kind:ty, $text:expr, $rows:expr, |$row:ident, $item:pat_param| $bind:block) => {
+        match $held {
+            $crate::database::Held::Postgres(on) => {
+                let mut $row = $crate::rows::PostgresRows::new($text, $rows.len());
+                for $item in $rows.iter() {
+                    $bind
+                    $row.end_row();
+                }
+                let given_up = on.given_up();
+                $crate::patience::held(given_up, $row.fetch::<$kind>(on)).await
+            }
+            $crate::database::Held::Sqlite(on) => {
+                let mut $row = $crate::rows::SqliteRows::new($text, $rows.len());
+                let mut outcome: Result<Vec<$kind>, sqlx::Error> = Ok(Vec::new());
+                for $item in $rows.iter() {
+                    $bind
+                    if $row.end_row() {
+                        let piece = $row.fetch::<$kind>(&mut **on).await;
+                        outcome = outcome.and_then(|mut all| {
+                            all.extend(piece?);
+                            Ok(all)
+                        });
                         if outcome.is_err() {
                             break;
                         }

@@ -21,13 +21,14 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::database::{Database, Statement};
+use crate::new_keys::{NewKey, NewKeys};
 use crate::rows::fetch_by_id;
+use crate::together::Together;
 use crate::{execute, fetch_one, fetch_optional, statement};
 
 static INSTANCE_KEY: Statement = statement!("../sql/instance_key.sql");
 static INSERT_INSTANCE_KEY: Statement = statement!("../sql/insert_instance_key.sql");
 static ANY_KEY: Statement = statement!("../sql/any_key.sql");
-static INSERT_DATA_KEY: Statement = statement!("../sql/insert_data_key.sql");
 static SUBJECT_KEY: Statement = statement!("../sql/subject_key.sql");
 static STREAM_KEY: Statement = statement!("../sql/stream_key.sql");
 static DATA_KEYS: Statement = statement!("../sql/data_keys.sql");
@@ -47,7 +48,7 @@ const NONCE_BYTES: usize = 12;
 pub enum KeyError {
     /// The keys home does not answer.
     #[error("the keys cannot be read")]
-    Database(#[from] sqlx::Error),
+    Database(#[source] Arc<sqlx::Error>),
     /// The subject or stream has no key, although it should.
     #[error("a key is missing")]
     Missing,
@@ -57,6 +58,12 @@ pub enum KeyError {
     /// Something is to be sealed with a key that was destroyed.
     #[error("the key is destroyed")]
     Destroyed,
+}
+
+impl From<sqlx::Error> for KeyError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(Arc::new(error))
+    }
 }
 
 /// 32 secret bytes, wiped when dropped and never printed.
@@ -204,6 +211,7 @@ pub struct Keys {
     database: Database,
     master: Cipher,
     cache: Mutex<LruCache<Name, Cached>>,
+    making: Arc<Together<NewKeys>>,
 }
 
 impl std::fmt::Debug for Keys {
@@ -220,6 +228,7 @@ impl Keys {
             database,
             master: Cipher::new(master),
             cache: Mutex::new(LruCache::new(CACHE_SIZE)),
+            making: Arc::default(),
         }
     }
 
@@ -274,18 +283,15 @@ impl Keys {
             Secret::random().bytes(),
             &wrap_aad("subject", subject, key_id),
         )?;
-        execute!(
-            self.database,
-            INSERT_DATA_KEY.on(self.database.engine()),
+        self.make(NewKey {
             key_id,
-            "subject",
-            subject,
-            None::<String>,
-            None::<String>,
-            MASTER_VERSION,
-            &wrapped,
-            now
-        )?;
+            subject_id: subject,
+            stream: None,
+            master_version: MASTER_VERSION,
+            wrapped,
+            created_at: now,
+        })
+        .await?;
         Ok(())
     }
 
@@ -320,13 +326,12 @@ impl Keys {
         if let Some(key) = self.cached(&name) {
             return Ok(key);
         }
-        let engine = self.database.engine();
         for look in [!is_new, true] {
             if look
                 && let Some(row) = fetch_optional!(
                     self.database,
                     Row,
-                    STREAM_KEY.on(engine),
+                    STREAM_KEY.on(self.database.engine()),
                     aggregate_type,
                     aggregate_id
                 )?
@@ -338,24 +343,26 @@ impl Keys {
                 .subject(subject)
                 .await?
                 .seal(secret.bytes(), &wrap_aad("stream", subject, new_id))?;
-            let made = execute!(
-                self.database,
-                INSERT_DATA_KEY.on(engine),
-                new_id,
-                "stream",
-                subject,
-                Some(aggregate_type),
-                Some(aggregate_id),
-                MASTER_VERSION,
-                &wrapped,
-                now
-            )?;
-            if made == 1 {
+            let made = self.make(NewKey {
+                key_id: new_id,
+                subject_id: subject,
+                stream: Some((aggregate_type, aggregate_id.to_owned())),
+                master_version: MASTER_VERSION,
+                wrapped,
+                created_at: now,
+            });
+            if made.await? {
                 let cipher = Some(Cipher::new(&secret));
                 return Ok(self.keep(name, subject, DataKey { id: new_id, cipher }));
             }
         }
         Err(KeyError::Missing)
+    }
+
+    /// Commits a new key, together with those that others make just now; false when there was one before.
+    async fn make(&self, key: NewKey) -> Result<bool, KeyError> {
+        let made = self.making.answer(&self.database, &NewKeys, key).await;
+        made.map_err(KeyError::Database)
     }
 
     /// Keys by id; those that are not in memory are asked for together. An id without a key is absent from

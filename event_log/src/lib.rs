@@ -13,7 +13,9 @@ pub mod database;
 pub mod homes;
 pub mod keys;
 pub mod log;
+mod lookups;
 pub mod metadata;
+mod new_keys;
 pub mod patience;
 pub mod pool;
 pub mod pooling;
@@ -25,6 +27,7 @@ pub mod rows;
 pub mod sealing;
 mod sqlite;
 pub mod subscriptions;
+pub mod together;
 pub mod wakeups;
 
 pub use log::EventLog;

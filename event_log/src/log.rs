@@ -18,11 +18,13 @@ use crate::content_hash::Content;
 use crate::database::{Database, Statement};
 use crate::homes::{Homes, HomesError};
 use crate::keys::{DataKey, KeyError, Keys, Secret};
+use crate::lookups::{Remembered, Sequences};
 use crate::metadata::Metadata;
 use crate::patience::unhurried;
 use crate::reader::Reader;
 use crate::repository::SealedRepository;
 use crate::sealing::{self, Place, SealingError};
+use crate::together::{Together, unshared};
 use crate::{execute, fetch_optional, statement};
 
 static KNOWN_COMMAND: Statement = statement!("../sql/known_command.sql");
@@ -70,7 +72,8 @@ impl LogError {
     /// True when a database is away and the same call may succeed later.
     pub fn is_unavailable(&self) -> bool {
         match self {
-            Self::Database(error) | Self::Sealing(SealingError::Key(KeyError::Database(error))) => {
+            Self::Database(error) => crate::database::is_unavailable(error),
+            Self::Sealing(SealingError::Key(KeyError::Database(error))) => {
                 crate::database::is_unavailable(error)
             }
             Self::Load(error) => is_connection_error(error),
@@ -147,6 +150,8 @@ pub struct EventLog {
     upcasters: Vec<Box<dyn EventUpcaster>>,
     claims: Secret,
     commands: Secret,
+    remembered: Arc<Together<Remembered>>,
+    sequences: Arc<Together<Sequences>>,
 }
 
 impl std::fmt::Debug for EventLog {
@@ -183,6 +188,8 @@ impl EventLog {
                 upcasters,
                 claims,
                 commands,
+                remembered: Arc::default(),
+                sequences: Arc::default(),
             },
             task,
         ))
@@ -230,6 +237,18 @@ impl EventLog {
             loaded.sequence = i64::try_from(sequence).unwrap_or(i64::MAX);
         }
         Ok(loaded)
+    }
+
+    /// True when the stream's last event is the one of the given sequence, 0 when it should have none: a state
+    /// folded up to there is what [`load`](Self::load) would give. No event is read.
+    pub async fn is_at<A: Aggregate>(&self, id: &str, sequence: i64) -> Result<bool, LogError> {
+        let stream = (A::TYPE, id.to_owned());
+        let last = self
+            .sequences
+            .answer(&self.homes.log, &Sequences, stream)
+            .await
+            .map_err(unshared)?;
+        Ok(last == sequence)
     }
 
     /// Seals and appends what was decided; also gives the state with the events folded in.
@@ -396,6 +415,15 @@ impl EventLog {
         remember: &Remember,
         now: DateTime<Utc>,
     ) -> Result<Option<Known>, LogError> {
+        let key = remember.hashed_key(&self.commands);
+        let remembered = self
+            .remembered
+            .answer(&self.homes.log, &Remembered, key)
+            .await
+            .map_err(unshared)?;
+        if !remembered {
+            return Ok(None);
+        }
         let hashed = remember.hashed(&self.commands);
         let row: Option<(Vec<u8>, String, i64, i64)> = fetch_optional!(
             self.homes.log,

@@ -1,4 +1,5 @@
-//! Many rows in one statement: how [`execute_rows!`](crate::execute_rows!) hands them over on each engine.
+//! Many rows in one statement: how [`execute_rows!`](crate::execute_rows!) and
+//! [`fetch_rows!`](crate::fetch_rows!) hand them over on each engine.
 //!
 //! Postgres gets one array a column and one text for any number of rows, so that it parses and plans once;
 //! many new rows without a condition go by `COPY`, which is about twice as fast again. SQLite has neither:
@@ -168,21 +169,50 @@ impl<'t> PostgresRows<'t> {
                 on.copy(&text, &data).await
             }
             Into::Columns(columns) => {
-                let places: Vec<String> = (1..=columns.len()).map(|at| format!("${at}")).collect();
-                let (head, tail) = (self.head, self.tail);
-                let text = format!("{head}SELECT * FROM unnest({}){tail}", places.join(", "));
-                let mut arguments = PgArguments::default();
-                for column in columns {
-                    let array = Array::of(column, self.rows).map_err(sqlx::Error::Encode)?;
-                    arguments.add(array).map_err(sqlx::Error::Encode)?;
-                }
+                let (text, arguments) = over(self.head, columns, self.rows, self.tail)?;
                 let connection: &mut PgConnection = on;
-                let statement = sqlx::query_with(&text, arguments);
-                let done = connection.execute(statement).await?;
+                let done = connection
+                    .execute(sqlx::query_with(&text, arguments))
+                    .await?;
                 Ok(done.rows_affected())
             }
         }
     }
+
+    /// Runs the statement over all rows and gives the rows it answers with.
+    pub async fn fetch<R>(self, on: &mut PgConnection) -> Result<Vec<R>, sqlx::Error>
+    where
+        R: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        if let Some(error) = self.failed {
+            return Err(sqlx::Error::Encode(error));
+        }
+        match self.into {
+            Into::Columns(columns) if self.rows > 0 => {
+                let (text, arguments) = over(self.head, columns, self.rows, self.tail)?;
+                sqlx::query_as_with(&text, arguments).fetch_all(on).await
+            }
+            // what answers is no plain INSERT, and so no COPY
+            Into::Columns(_) | Into::Copy { .. } => Ok(Vec::new()),
+        }
+    }
+}
+
+/// The statement over all rows, one array a column.
+fn over(
+    head: &str,
+    columns: Vec<Column>,
+    rows: usize,
+    tail: &str,
+) -> Result<(String, PgArguments), sqlx::Error> {
+    let places: Vec<String> = (1..=columns.len()).map(|at| format!("${at}")).collect();
+    let text = format!("{head}SELECT * FROM unnest({}){tail}", places.join(", "));
+    let mut arguments = PgArguments::default();
+    for column in columns {
+        let array = Array::of(column, rows).map_err(sqlx::Error::Encode)?;
+        arguments.add(array).map_err(sqlx::Error::Encode)?;
+    }
+    Ok((text, arguments))
 }
 
 /// One column of all rows as Postgres receives an array.
@@ -283,13 +313,40 @@ impl<'t, 'q> SqliteRows<'t, 'q> {
 
     /// Runs the statement over the rows of the piece and gives how many it touched.
     pub async fn execute(&mut self, on: &mut SqliteConnection) -> Result<u64, sqlx::Error> {
+        match self.piece_over()? {
+            Some((text, arguments, persistent)) => {
+                let query = sqlx::query_with(text, arguments).persistent(persistent);
+                Ok(on.execute(query).await?.rows_affected())
+            }
+            None => Ok(0),
+        }
+    }
+
+    /// Runs the statement over the rows of the piece and gives the rows it answers with.
+    pub async fn fetch<R>(&mut self, on: &mut SqliteConnection) -> Result<Vec<R>, sqlx::Error>
+    where
+        R: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    {
+        match self.piece_over()? {
+            Some((text, arguments, persistent)) => {
+                let query = sqlx::query_as_with(text, arguments).persistent(persistent);
+                query.fetch_all(on).await
+            }
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The statement over the rows of the piece, and whether it is worth being kept prepared.
+    fn piece_over(&mut self) -> Result<Option<(&str, SqliteArguments<'q>, bool)>, sqlx::Error> {
         if let Some(error) = self.failed.take() {
             return Err(sqlx::Error::Encode(error));
         }
         let rows = self.rows;
         if rows == 0 {
-            return Ok(0);
+            return Ok(None);
         }
+        // a length that is met by chance would only crowd out others
+        let persistent = rows == 1 || rows == self.piece();
         if self.text.0 != rows {
             let row = format!("({})", vec!["?"; self.columns].join(","));
             let list = vec![row; rows].join(",");
@@ -297,11 +354,8 @@ impl<'t, 'q> SqliteRows<'t, 'q> {
         }
         self.left -= rows;
         self.rows = 0;
-        // a length that is met by chance would only crowd out others
-        let persistent = rows == 1 || rows == self.piece();
-        let query = sqlx::query_with(&self.text.1, std::mem::take(&mut self.arguments))
-            .persistent(persistent);
-        Ok(on.execute(query).await?.rows_affected())
+        let arguments = std::mem::take(&mut self.arguments);
+        Ok(Some((&self.text.1, arguments, persistent)))
     }
 }
 

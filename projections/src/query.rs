@@ -19,11 +19,11 @@ pub enum QueryError {
 impl QueryError {
     /// True when a database is away and the same query may succeed later.
     pub fn is_unavailable(&self) -> bool {
+        use event_log::database::is_unavailable;
         use event_log::keys::KeyError;
         match self {
-            Self::Database(error) | Self::Sealing(SealingError::Key(KeyError::Database(error))) => {
-                event_log::database::is_unavailable(error)
-            }
+            Self::Database(error) => is_unavailable(error),
+            Self::Sealing(SealingError::Key(KeyError::Database(error))) => is_unavailable(error),
             _ => false,
         }
     }

@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use event_log::database::{Database, Engine, Statement, render};
 use event_log::keys::Keys;
+use event_log::together::{Together, unshared};
 use uuid::Uuid;
 
 use crate::projection::Projection;
-use crate::together::{Row, Together};
+use crate::together::{ById, Row};
 
 /// Physical names of tables by marker, and the statements rendered with them so far.
 #[derive(Debug)]
@@ -56,12 +57,12 @@ impl Tables {
         )
     }
 
-    fn together<R: Row>(&self, statement: &'static Statement) -> Arc<Together<R>> {
+    fn together<R: Row>(&self, statement: &'static Statement) -> Arc<Together<ById<R>>> {
         let place = std::ptr::from_ref(statement).addr();
         let mut together = self.together.lock().unwrap_or_else(PoisonError::into_inner);
         let known = together
             .entry(place)
-            .or_insert_with(|| Arc::<Together<R>>::default());
+            .or_insert_with(|| Arc::<Together<ById<R>>>::default());
         // a statement has one kind of row; a second one would merely ask by itself
         Arc::clone(known).downcast().unwrap_or_default()
     }
@@ -126,8 +127,9 @@ impl Pinned {
     ) -> Result<Vec<R>, sqlx::Error> {
         let together = self.tables.together::<R>(statement);
         together
-            .rows(&self.database, &self.sql(statement), id)
+            .answer(&self.database, &ById::new(self.sql(statement)), id)
             .await
+            .map_err(unshared)
     }
 
     /// Which engine the read home is.
