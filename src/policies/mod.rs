@@ -56,6 +56,10 @@ pub trait Policy: Send + Sync {
     /// True for the events it reacts to.
     fn handles(&self, aggregate_type: &str, event_type: &str) -> bool;
 
+    /// True for those of them whose payload it reads. Of the others it has the clear columns alone: their keys
+    /// are not asked for.
+    fn reads(&self, aggregate_type: &str, event_type: &str) -> bool;
+
     /// Dispatches what follows from one event, under the command ids of [`request`].
     async fn react(&self, fact: &Fact, node: &Node) -> anyhow::Result<()>;
 }
@@ -235,8 +239,9 @@ async fn turn(
         let kept = !is_due || course.save(policy, node).await?;
         return Ok(if kept { done } else { Turn::Elsewhere });
     }
-    let facts = read_page(node.log.keys(), &domain::upcasters::all(), handled, |_| {
-        true
+    let upcasters = domain::upcasters::all();
+    let facts = read_page(node.log.keys(), &upcasters, handled, |event| {
+        policy.reads(&event.aggregate_type, &event.event_type)
     })
     .await?;
     match dispatch(policy, node, lease, facts, stop).await {

@@ -8,7 +8,8 @@ use cqrs_es::Aggregate;
 use domain::exams::exam::{Exam, ExamEvent};
 use domain::gamification::policy::{on_entry_written, on_exam_completed};
 use domain::gamification::progress::ProgressCommand;
-use domain::journal::entry::{Entry, EntryEvent};
+use domain::id::AccountId;
+use domain::journal::entry::Entry;
 use projections::fact::{Event, Fact};
 
 use super::{Policy, Start, request};
@@ -31,18 +32,17 @@ impl Policy for AwardProgress {
     }
 
     fn handles(&self, aggregate_type: &str, event_type: &str) -> bool {
-        matches!(
-            (aggregate_type, event_type),
-            (Entry::TYPE, "entry_written") | (Exam::TYPE, "exam_completed")
-        )
+        aggregate_type == Entry::TYPE && event_type == "entry_written"
+            || self.reads(aggregate_type, event_type)
+    }
+
+    /// Of an entry only who wrote it matters, and when.
+    fn reads(&self, aggregate_type: &str, event_type: &str) -> bool {
+        aggregate_type == Exam::TYPE && event_type == "exam_completed"
     }
 
     async fn react(&self, fact: &Fact, node: &Node) -> anyhow::Result<()> {
-        let event = fact
-            .event
-            .as_ref()
-            .map_err(|error| anyhow::Error::new(Arc::clone(error)))?;
-        let Some((account, command)) = command(fact, event) else {
+        let Some((account, command)) = command(fact)? else {
             return Ok(());
         };
         let id = account.to_string();
@@ -58,25 +58,30 @@ impl Policy for AwardProgress {
     }
 }
 
-fn command(fact: &Fact, event: &Event) -> Option<(domain::id::AccountId, ProgressCommand)> {
-    let (cause, at) = (fact.recorded.event_id, fact.recorded.recorded_at);
+fn command(fact: &Fact) -> anyhow::Result<Option<(AccountId, ProgressCommand)>> {
+    let recorded = &fact.recorded;
+    let (cause, at) = (recorded.event_id, recorded.recorded_at);
     // until members have settings, every day is a day in UTC
     let zone = Tz::UTC;
-    match event {
-        Event::Entry(EntryEvent::EntryWritten { account_id, .. }) => {
-            Some((*account_id, on_entry_written(*account_id, cause, at, zone)))
-        }
-        Event::Exam(ExamEvent::ExamCompleted {
-            account_id,
-            instrument,
-            result,
-            ..
-        }) => {
-            let flagged = result.known().map(|result| result.flags.any());
-            let deep_dive = instrument != MAIN_INSTRUMENT;
-            let command = on_exam_completed(*account_id, cause, at, zone, deep_dive, flagged)?;
-            Some((*account_id, command))
-        }
-        _ => None,
+    if recorded.aggregate_type == Entry::TYPE {
+        let account = recorded.subject_id.map(AccountId);
+        return Ok(account.map(|account| (account, on_entry_written(account, cause, at, zone))));
     }
+    let event = fact
+        .event
+        .as_ref()
+        .map_err(|error| anyhow::Error::new(Arc::clone(error)))?;
+    let Event::Exam(ExamEvent::ExamCompleted {
+        account_id,
+        instrument,
+        result,
+        ..
+    }) = event
+    else {
+        return Ok(None);
+    };
+    let flagged = result.known().map(|result| result.flags.any());
+    let deep_dive = instrument != MAIN_INSTRUMENT;
+    let command = on_exam_completed(*account_id, cause, at, zone, deep_dive, flagged);
+    Ok(command.map(|command| (*account_id, command)))
 }
