@@ -19,12 +19,12 @@ use crate::support::engines::{Outcome, id};
 type Begun = Result<Done<Entry>, CommandError<EntryError>>;
 
 /// A node beside the application's, with a memory and an appender of its own.
-async fn beside(app: &App) -> Result<Arc<Node>, Box<dyn Error>> {
+pub(super) async fn beside(app: &App) -> Result<Arc<Node>, Box<dyn Error>> {
     let config = app.node.config.clone();
     Ok(Node::open(config, Purpose::Tool, app.clock.clone(), Ids::system()).await?)
 }
 
-fn write(app: &App, account: &str, entry: Uuid) -> Result<EntryCommand, Box<dyn Error>> {
+pub(super) fn write(app: &App, account: &str, entry: Uuid) -> Result<EntryCommand, Box<dyn Error>> {
     let draft = Draft {
         content: Some("Written as the first thing".to_owned()),
         ..Draft::default()
@@ -38,7 +38,7 @@ fn write(app: &App, account: &str, entry: Uuid) -> Result<EntryCommand, Box<dyn 
     })
 }
 
-fn request(remember: Option<Remember>) -> Request {
+pub(super) fn request(remember: Option<Remember>) -> Request {
     Request {
         remember,
         ..Request::system(Metadata::system("test", id()))

@@ -4,6 +4,7 @@ mod beginning;
 mod lists;
 mod privacy;
 mod refusals;
+mod remembering;
 mod story;
 
 use std::error::Error;
