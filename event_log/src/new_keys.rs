@@ -24,6 +24,13 @@ pub(crate) struct NewKey {
     pub created_at: DateTime<Utc>,
 }
 
+impl NewKey {
+    /// What no other key may be for.
+    fn unique(&self) -> (Option<&(&'static str, String)>, Uuid) {
+        (self.stream.as_ref(), self.subject_id)
+    }
+}
+
 /// Inserts new keys. The answer is true when the key is committed now, false when there was one of its id, its
 /// subject or its stream before.
 pub(crate) struct NewKeys;
@@ -35,7 +42,10 @@ impl Kind for NewKeys {
 
     async fn ask(&self, on: &mut Held, keys: &[NewKey]) -> Result<Vec<bool>, sqlx::Error> {
         let sql = INSERT.on(on.engine());
-        let made: Vec<(Uuid,)> = fetch_rows!(on, (Uuid,), sql, keys, |row, key| {
+        // in the same order on every node: two that make keys for the same streams wait for each other one way
+        let mut ordered: Vec<&NewKey> = keys.iter().collect();
+        ordered.sort_unstable_by(|one, other| one.unique().cmp(&other.unique()));
+        let made: Vec<(Uuid,)> = fetch_rows!(on, (Uuid,), sql, ordered, |row, key| {
             let stream = key.stream.as_ref();
             row.push_bind(key.key_id)
                 .push_bind(if stream.is_some() {

@@ -168,22 +168,28 @@ async fn who_gives_up_in_the_middle_takes_nothing_from_the_others() -> Outcome {
     .await
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_processes_that_make_keys_for_the_same_streams_end_with_the_same_keys() -> Outcome {
     each_engine(async |installation| {
         let (keys, other) = (fresh(installation), {
             let homes = installation.reopened().await?;
             Keys::new(homes.keys, &master())
         });
-        let (subject, streams) = (subject(&keys).await?, streams(80));
-        let here = try_join_all(streams.iter().map(|stream| made(&keys, subject, stream)));
-        // the same stream twice in one statement as well
-        let there = streams.iter().rev().flat_map(|stream| [stream; 2]);
-        let there = try_join_all(there.map(|stream| made(&other, subject, stream)));
-        let (here, there) = futures::try_join!(here, there)?;
-        let there: Vec<Uuid> = there.iter().rev().map(|key| key.id).collect();
-        for (here, there) in here.iter().zip(there.chunks(2)) {
-            assert_eq!(there, [here.id, here.id]);
+        let subject = subject(&keys).await?;
+        for round in 0..20 {
+            let names = streams(60).into_iter();
+            let streams: Vec<String> = names
+                .map(|name| format!("{name} of round {round}"))
+                .collect();
+            let here = try_join_all(streams.iter().map(|stream| made(&keys, subject, stream)));
+            // in another order, and each twice
+            let there = streams.iter().rev().flat_map(|stream| [stream; 2]);
+            let there = try_join_all(there.map(|stream| made(&other, subject, stream)));
+            let (here, there) = futures::try_join!(here, there)?;
+            let there: Vec<Uuid> = there.iter().rev().map(|key| key.id).collect();
+            for (here, there) in here.iter().zip(there.chunks(2)) {
+                assert_eq!(there, [here.id, here.id]);
+            }
         }
         Ok(())
     })
