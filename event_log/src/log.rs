@@ -141,6 +141,7 @@ pub struct Decided<'a, A: Aggregate> {
 /// The log of one installation, as one process uses it.
 pub struct EventLog {
     homes: Homes,
+    reader: Reader,
     keys: Arc<Keys>,
     appender: Appender,
     repository: SealedRepository,
@@ -176,6 +177,7 @@ impl EventLog {
         let repository = SealedRepository::new(&homes.log, Arc::clone(&keys));
         Ok((
             Self {
+                reader: Reader::new(homes.log.clone()),
                 homes,
                 keys,
                 appender,
@@ -203,7 +205,7 @@ impl EventLog {
     /// Reads by position.
     #[must_use]
     pub fn reader(&self) -> Reader {
-        Reader::new(self.homes.log.clone())
+        self.reader.clone()
     }
 
     /// The appender, for its queue length and commit signal.
