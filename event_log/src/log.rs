@@ -144,6 +144,7 @@ pub struct Decided<'a, A: Aggregate> {
 /// The log of one installation, as one process uses it.
 pub struct EventLog {
     homes: Homes,
+    reader: Reader,
     keys: Arc<Keys>,
     appender: Appender,
     repository: SealedRepository,
@@ -181,6 +182,7 @@ impl EventLog {
         let repository = SealedRepository::new(&homes.log, Arc::clone(&keys));
         Ok((
             Self {
+                reader: Reader::new(homes.log.clone()),
                 homes,
                 keys,
                 appender,
@@ -210,7 +212,7 @@ impl EventLog {
     /// Reads by position.
     #[must_use]
     pub fn reader(&self) -> Reader {
-        Reader::new(self.homes.log.clone())
+        self.reader.clone()
     }
 
     /// The appender, for its queue length and commit signal.

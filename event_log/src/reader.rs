@@ -1,6 +1,7 @@
 //! Reading the log by position: the head, pages, and one stream as it was recorded.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -12,6 +13,7 @@ use crate::content_hash::Content;
 use crate::database::{Database, Engine, Statement};
 use crate::keys::{DataKey, KeyError, Keys};
 use crate::patience::unhurried;
+use crate::recent::Recent;
 use crate::sealing::{self, Place, SealingError};
 use crate::{fetch_all, fetch_one, fetch_optional, statement};
 
@@ -20,6 +22,7 @@ static PAGE: Statement = statement!("../sql/page.sql");
 static STREAM: Statement = statement!("../sql/stream.sql");
 static STREAMS: Statement = statement!("../sql/streams.sql");
 static STREAM_PAGE: Statement = statement!("../sql/stream_page.sql");
+static STREAM_NEWEST: Statement = statement!("../sql/stream_newest.sql");
 static COUNTS: Statement = statement!("../sql/counts.sql");
 static EVENT_AT: Statement = statement!("../sql/event_at.sql");
 
@@ -110,7 +113,7 @@ pub struct OpenedEvent {
     /// The event as stored.
     pub recorded: RecordedEvent,
     /// Its payload, or why it does not open.
-    pub payload: Result<Value, std::sync::Arc<ReadError>>,
+    pub payload: Result<Value, Arc<ReadError>>,
     /// The key its personal values are sealed with, which also seals what is derived from them.
     pub key: Option<DataKey>,
 }
@@ -166,17 +169,42 @@ pub struct Count {
     pub last_position: i64,
 }
 
-/// Reads the log of one home.
+/// Which events of one stream: those that fit everything that is given.
+#[derive(Debug, Clone, Copy)]
+pub struct OfStream<'a> {
+    /// Kind of stream.
+    pub aggregate_type: &'a str,
+    /// Which stream.
+    pub aggregate_id: &'a str,
+    /// Kind of event.
+    pub event_type: Option<&'a str>,
+    /// Who did it.
+    pub actor: Option<&'a str>,
+    /// Whom it is about.
+    pub subject: Option<Uuid>,
+    /// What it belongs together with.
+    pub correlation: Option<Uuid>,
+    /// At a higher position.
+    pub after: i64,
+    /// At a lower position.
+    pub before: i64,
+}
+
+/// Reads the log of one home. Clones share what they have read.
 #[derive(Debug, Clone)]
 pub struct Reader {
     database: Database,
+    recent: Arc<Recent>,
 }
 
 impl Reader {
     /// A reader of the log home.
     #[must_use]
     pub fn new(database: Database) -> Self {
-        Self { database }
+        Self {
+            database,
+            recent: Arc::default(),
+        }
     }
 
     /// The head as committed now.
@@ -184,21 +212,45 @@ impl Reader {
         fetch_one!(self.database, Head, HEAD.on(self.database.engine()))
     }
 
-    /// At most `limit` events after a position up to `to`, in order.
+    /// At most `limit` events after a position up to `to`, in order, as the log has them now.
     pub async fn page(
         &self,
         after: i64,
         to: i64,
         limit: i64,
     ) -> Result<Vec<RecordedEvent>, sqlx::Error> {
-        fetch_all!(
+        let page = fetch_all!(
             self.database,
             RecordedEvent,
             PAGE.on(self.database.engine()),
             after,
             to,
             limit
-        )
+        )?;
+        self.recent.keep(after, &page);
+        Ok(page)
+    }
+
+    /// Shows at most `limit` events after a position up to `to`, in order, and gives the last one's position;
+    /// `None` when there is none. What this reader or a clone of it has just read is not fetched again, so that
+    /// fewer may be shown than there are.
+    pub async fn visit(
+        &self,
+        after: i64,
+        to: i64,
+        limit: i64,
+        mut show: impl FnMut(&RecordedEvent) + Send,
+    ) -> Result<Option<i64>, sqlx::Error> {
+        let known = self.recent.after(after, to, limit);
+        if let Some(last) = known.last() {
+            for event in &known {
+                show(event);
+            }
+            return Ok(Some(last.position));
+        }
+        let page = self.page(after, to, limit).await?;
+        page.iter().for_each(show);
+        Ok(page.last().map(|last| last.position))
     }
 
     /// All events of one stream, in order.
@@ -241,6 +293,28 @@ impl Reader {
             aggregate_type,
             aggregate_id,
             after,
+            limit
+        )
+    }
+
+    /// The newest `limit` events of one stream that fit, newest first.
+    pub async fn stream_newest(
+        &self,
+        of: OfStream<'_>,
+        limit: i64,
+    ) -> Result<Vec<RecordedEvent>, sqlx::Error> {
+        fetch_all!(
+            self.database,
+            RecordedEvent,
+            STREAM_NEWEST.on(self.database.engine()),
+            of.aggregate_type,
+            of.aggregate_id,
+            of.event_type,
+            of.actor,
+            of.subject,
+            of.correlation,
+            of.after,
+            of.before,
             limit
         )
     }
@@ -302,7 +376,7 @@ pub async fn open_page(
             .and_then(|payload| found.get(&sealing::key_id(payload)?).cloned());
         let payload = parsed
             .and_then(|payload| open_payload(payload, key.as_ref(), &recorded))
-            .map_err(std::sync::Arc::new);
+            .map_err(Arc::new);
         OpenedEvent {
             recorded,
             payload,
