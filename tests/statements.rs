@@ -150,7 +150,7 @@ async fn understood(database: &Database, text: &str, runs: bool) -> Result<(), s
     let prepared = match database {
         Database::Postgres(pool) if runs => sqlx::raw_sql(text).execute(pool).await.map(|_| ()),
         Database::Sqlite(pool) if runs => sqlx::raw_sql(text).execute(pool).await.map(|_| ()),
-        Database::Postgres(pool) => pool.acquire().await?.prepare(text).await.map(|_| ()),
+        Database::Postgres(pool) => pool.hold().await?.prepare(text).await.map(|_| ()),
         Database::Sqlite(pool) => pool.acquire().await?.prepare(text).await.map(|_| ()),
     };
     match prepared {

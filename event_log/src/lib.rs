@@ -26,6 +26,7 @@ pub mod sealing;
 mod sqlite;
 pub mod subscriptions;
 pub mod wakeups;
+mod warm;
 
 pub use log::EventLog;
 pub use metadata::Metadata;

@@ -97,14 +97,19 @@ pub(crate) fn timed_out() -> sqlx::Error {
 
 /// Whether a connection may go back into its pool. The pool asks the server as well, but without end.
 pub(crate) async fn is_alive(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    let given_up = GIVEN_UP.load(Ordering::SeqCst);
-    if given_up == 0 || now().saturating_sub(given_up) > millis(WARY) {
+    if !is_wary() {
         return Ok(true);
     }
     match tokio::time::timeout(TEST, connection.ping()).await {
         Ok(pong) => pong.map(|()| true),
         Err(_) => Err(timed_out()),
     }
+}
+
+/// True for some time after a statement was given up.
+pub(crate) fn is_wary() -> bool {
+    let given_up = GIVEN_UP.load(Ordering::SeqCst);
+    given_up != 0 && now().saturating_sub(given_up) <= millis(WARY)
 }
 
 struct Unfinished;

@@ -189,6 +189,9 @@ impl<R> Drop for Asking<R> {
             }
         }
         waiting.asking = false;
+        if let Some(held) = self.held.take() {
+            held.keep_warm();
+        }
     }
 }
 

@@ -5,6 +5,7 @@ mod breaking;
 mod homes;
 mod immutability;
 mod judging;
+mod lending;
 mod proxy;
 pub mod queueing;
 mod racing;
