@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use axum::http::StatusCode;
 use domain::identity::account::StaffRole;
-use projections::audit::{Stream, streams_of};
-use serde_json::Value;
+use projections::audit::{AuditEvent, Filter, Stream, events, streams_of};
+use serde_json::{Value, json};
 
 use super::support::app::{App, Reply, on_each_engine};
 use super::support::engines::Outcome;
@@ -263,6 +263,79 @@ async fn the_trail_holds_every_event_and_answers_every_filter() -> Outcome {
             let found = i64::try_from(listed(&reply, "position").len())?;
             assert_eq!(found, count, "{query}: {}", reply.body);
         }
+        Ok(())
+    })
+    .await
+}
+
+/// An event that fits a filter, found the long way.
+fn fits(filter: &Filter, event: &AuditEvent) -> bool {
+    let is = |wanted: &Option<String>, given: &str| wanted.as_deref().is_none_or(|is| is == given);
+    is(&filter.aggregate_type, &event.aggregate_type)
+        && is(&filter.aggregate_id, &event.aggregate_id)
+        && is(&filter.event_type, &event.event_type)
+        && is(&filter.actor, &event.actor_id)
+        && filter.subject.is_none_or(|id| event.subject_id == Some(id))
+        && filter
+            .correlation
+            .is_none_or(|id| event.correlation_id == id)
+        && filter.from.is_none_or(|from| event.recorded_at >= from)
+        && filter.to.is_none_or(|to| event.recorded_at < to)
+        && filter.after.is_none_or(|after| event.position > after)
+        && filter.before.is_none_or(|before| event.position < before)
+}
+
+#[tokio::test]
+async fn any_filters_together_find_what_a_look_at_every_event_finds() -> Outcome {
+    on_each_engine(async |app| {
+        for name in ["asha", "bela", "chen"] {
+            let member = app.member(name).await?;
+            member
+                .post("/journal", json!({"content": "a quiet day by the sea"}))
+                .await?
+                .is(StatusCode::CREATED)?;
+        }
+        staff(app, "auditor", StaffRole::Auditor).await?;
+        staff(app, "keeper", StaffRole::Admin).await?;
+        caught_up(app).await?;
+        let log = app.node.log.reader();
+        let head = log.head().await?.position;
+        let page = log.page(0, head, 1_000).await?;
+        let every: Vec<AuditEvent> = page.into_iter().map(AuditEvent::from).collect();
+        let models = app.node.read();
+        let mut found_some = 0;
+        for (number, event) in every.iter().enumerate() {
+            let other = &every[(number * 7 + 3) % every.len()];
+            for choice in 0_u32..1 << 10 {
+                // each filter alone, and some of all the others
+                if choice.count_ones() > 1 && !(choice as usize + number).is_multiple_of(11) {
+                    continue;
+                }
+                let with = |bit: u32| choice >> bit & 1 == 1;
+                let filter = Filter {
+                    aggregate_type: with(0).then(|| event.aggregate_type.clone()),
+                    aggregate_id: with(1).then(|| event.aggregate_id.clone()),
+                    event_type: with(2).then(|| event.event_type.clone()),
+                    actor: with(3).then(|| event.actor_id.clone()),
+                    subject: event.subject_id.filter(|_| with(4)),
+                    correlation: with(5).then_some(event.correlation_id),
+                    from: with(6).then_some(other.recorded_at.min(event.recorded_at)),
+                    to: with(7).then_some(other.recorded_at),
+                    after: with(8).then_some(other.position.min(event.position) - 1),
+                    before: with(9).then_some(other.position),
+                };
+                let expected: Vec<&AuditEvent> = every
+                    .iter()
+                    .rev()
+                    .filter(|e| fits(&filter, e))
+                    .take(9)
+                    .collect();
+                let found = events(&models, &log, &filter, 9).await?;
+                found_some += usize::from(!found.is_empty());
+                assert_eq!(found.iter().collect::<Vec<_>>(), expected, "{filter:?}");
+            }
+        }
+        assert!(found_some > every.len(), "hardly any filter found anything");
         Ok(())
     })
     .await

@@ -163,7 +163,8 @@ impl Transaction {
 /// A statement in the dialect both engines understand, from one `.sql` file.
 ///
 /// Markers: `{log.events}` is `log.events` on Postgres and `events` on SQLite; `{now_ms}` is the database
-/// clock in milliseconds since 1970.
+/// clock in milliseconds since 1970; `{bytewise}` after a column's type has its words compared byte by byte,
+/// which is fastest and does not change when the system's collations do.
 #[derive(Debug)]
 pub struct Statement {
     name: &'static str,
@@ -204,7 +205,7 @@ impl Statement {
     }
 }
 
-/// Renders the markers of a statement: `{home.table}` and `{now_ms}` here, any other by `table`.
+/// Renders the markers of a statement: `{home.table}`, `{now_ms}` and `{bytewise}` here, any other by `table`.
 ///
 /// A marker that nobody knows stays as it is, so that preparing the statement fails loudly.
 pub fn render<'a>(
@@ -228,6 +229,11 @@ pub fn render<'a>(
             rendered.push_str(match engine {
                 Engine::Postgres => "(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
                 Engine::Sqlite => "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
+            });
+        } else if marker == "bytewise" {
+            rendered.push_str(match engine {
+                Engine::Postgres => "COLLATE \"C\"",
+                Engine::Sqlite => "COLLATE BINARY",
             });
         } else if let Some((_, bare)) = marker.split_once('.') {
             rendered.push_str(if engine == Engine::Postgres {

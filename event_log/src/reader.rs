@@ -20,6 +20,7 @@ static PAGE: Statement = statement!("../sql/page.sql");
 static STREAM: Statement = statement!("../sql/stream.sql");
 static STREAMS: Statement = statement!("../sql/streams.sql");
 static STREAM_PAGE: Statement = statement!("../sql/stream_page.sql");
+static STREAM_NEWEST: Statement = statement!("../sql/stream_newest.sql");
 static COUNTS: Statement = statement!("../sql/counts.sql");
 static EVENT_AT: Statement = statement!("../sql/event_at.sql");
 
@@ -166,6 +167,27 @@ pub struct Count {
     pub last_position: i64,
 }
 
+/// Which events of one stream: those that fit everything that is given.
+#[derive(Debug, Clone, Copy)]
+pub struct OfStream<'a> {
+    /// Kind of stream.
+    pub aggregate_type: &'a str,
+    /// Which stream.
+    pub aggregate_id: &'a str,
+    /// Kind of event.
+    pub event_type: Option<&'a str>,
+    /// Who did it.
+    pub actor: Option<&'a str>,
+    /// Whom it is about.
+    pub subject: Option<Uuid>,
+    /// What it belongs together with.
+    pub correlation: Option<Uuid>,
+    /// At a higher position.
+    pub after: i64,
+    /// At a lower position.
+    pub before: i64,
+}
+
 /// Reads the log of one home.
 #[derive(Debug, Clone)]
 pub struct Reader {
@@ -241,6 +263,28 @@ impl Reader {
             aggregate_type,
             aggregate_id,
             after,
+            limit
+        )
+    }
+
+    /// The newest `limit` events of one stream that fit, newest first.
+    pub async fn stream_newest(
+        &self,
+        of: OfStream<'_>,
+        limit: i64,
+    ) -> Result<Vec<RecordedEvent>, sqlx::Error> {
+        fetch_all!(
+            self.database,
+            RecordedEvent,
+            STREAM_NEWEST.on(self.database.engine()),
+            of.aggregate_type,
+            of.aggregate_id,
+            of.event_type,
+            of.actor,
+            of.subject,
+            of.correlation,
+            of.after,
+            of.before,
             limit
         )
     }

@@ -1,15 +1,15 @@
 //! The runner: one reader a node feeds every projection that the node owns, exactly once.
 //!
-//! A node owns a generation through a lease in its row. Each round reads the head, then a page for every
-//! distinct checkpoint among the owned generations, decodes it once and lets each of them fold it; rows
-//! and checkpoint are one transaction, and the checkpoint moves by compare-and-set on position and epoch,
-//! so a node that lost its lease writes nothing. Live generations and those being built run in two tasks,
-//! so that a rebuild never holds up what is live.
+//! A node owns a generation through a lease in its row. Events are read and decoded once for all that stand at
+//! the same place; rows and checkpoint are one transaction, and the checkpoint moves by compare-and-set on
+//! position and epoch, so a node that lost its lease writes nothing. Live generations and those being built run
+//! in two tasks, so that a rebuild never holds up what is live.
 
 mod building;
 mod folding;
+mod following;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -18,12 +18,11 @@ use cqrs_es::persist::EventUpcaster;
 use event_log::RecordedEvent;
 use event_log::database::Database;
 use event_log::keys::Keys;
-use event_log::reader::{Head, ReadError, Reader};
+use event_log::reader::{ReadError, Reader};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::ahead::{Ahead, end_of_page};
 use crate::gate::Gate;
 use crate::generations::{Advance, Generation, Generations, State};
 use crate::progress::{Progress, Reached};
@@ -102,14 +101,35 @@ impl Which {
     }
 }
 
+/// What a generation is given of the log.
+#[derive(Clone)]
+struct Given {
+    projection: Arc<dyn Projection>,
+    /// Where the events stand that it leaves out.
+    skipped: Arc<BTreeSet<i64>>,
+}
+
+impl Given {
+    /// True for an event that it is given.
+    fn handles(&self, event: &RecordedEvent) -> bool {
+        !self.skipped.contains(&event.position)
+            && self
+                .projection
+                .handles(&event.aggregate_type, &event.event_type)
+    }
+
+    /// True for an event whose payload it needs.
+    fn reads(&self, event: &RecordedEvent) -> bool {
+        self.projection.reads_payloads() && self.handles(event)
+    }
+}
+
 /// A generation this node owns.
 struct Owned {
-    projection: Arc<dyn Projection>,
+    given: Given,
     generation: i64,
     epoch: i64,
     tables: Tables,
-    /// Where the events stand that it leaves out.
-    skipped: BTreeSet<i64>,
     /// Everything up to here is folded.
     position: i64,
     /// What the row says.
@@ -131,19 +151,6 @@ struct Owned {
 type Unread = (Vec<Owned>, ReadError);
 
 impl Owned {
-    /// True for an event that it is given.
-    fn handles(&self, event: &RecordedEvent) -> bool {
-        !self.skipped.contains(&event.position)
-            && self
-                .projection
-                .handles(&event.aggregate_type, &event.event_type)
-    }
-
-    /// True for an event whose payload it needs.
-    fn reads(&self, event: &RecordedEvent) -> bool {
-        self.projection.reads_payloads() && self.handles(event)
-    }
-
     fn limit(&self) -> i64 {
         if self.position < self.careful_until {
             self.careful_page
@@ -151,14 +158,6 @@ impl Owned {
             PAGE
         }
     }
-}
-
-/// What a task looks after.
-#[derive(Default)]
-struct Task {
-    owned: Vec<Owned>,
-    looked: Option<Instant>,
-    ahead: Ahead,
 }
 
 impl Projector {
@@ -217,8 +216,8 @@ impl Projector {
     /// Runs until `stop`, woken by `committed`; then gives all leases up.
     pub async fn run(&self, committed: watch::Receiver<i64>, stop: CancellationToken) {
         tokio::join!(
-            Box::pin(self.follow(Which::Following, committed.clone(), &stop)),
-            Box::pin(self.follow(Which::Building, committed, &stop)),
+            Box::pin(self.follow(committed.clone(), &stop)),
+            Box::pin(self.build(committed, &stop)),
             self.watch(&stop),
             self.beat(&stop),
         );
@@ -294,75 +293,12 @@ impl Projector {
         *self.seen.write().unwrap_or_else(PoisonError::into_inner) = running;
     }
 
-    async fn follow(
-        &self,
-        which: Which,
-        mut committed: watch::Receiver<i64>,
-        stop: &CancellationToken,
-    ) {
-        let mut task = Task::default();
-        let mut pause = POLL;
-        while !stop.is_cancelled() {
-            committed.mark_unchanged();
-            match self.turn(which, &mut task).await {
-                Ok(true) => pause = POLL,
-                Ok(false) => {
-                    pause = POLL;
-                    tokio::select! {
-                        _ = paused(POLL, stop) => {}
-                        changed = committed.changed() => {
-                            if changed.is_err() {
-                                paused(POLL, stop).await;
-                            }
-                        }
-                    }
-                }
-                Err(error) => {
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "the projections wait for the database"
-                    );
-                    paused(pause, stop).await;
-                }
-            }
-        }
-        for owned in task.owned {
-            let (name, generation) = (owned.projection.name(), owned.generation);
-            let saved = self.save(&owned, true).await;
-            let released = self
-                .generations
-                .release(name, generation, self.parts.node)
-                .await;
-            if let Err(error) = saved.and(released) {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    projection = name,
-                    "a lease cannot be given up and will run out"
-                );
-                break;
-            }
-        }
-    }
-
-    /// Looks at the generations when it is time to, then one round. True when there is more to do now.
-    async fn turn(&self, which: Which, task: &mut Task) -> Result<bool, ReadError> {
-        if task.looked.is_none_or(|at| at.elapsed() >= POLL_FOR_NOBODY) {
-            self.assign(which, &mut task.owned).await?;
-            task.looked = Some(Instant::now());
-        }
-        if which == Which::Building {
-            self.index(&mut task.owned).await;
-        }
-        self.round(which, task).await
-    }
-
     /// Takes what is free, drops what is gone.
     async fn assign(&self, which: Which, owned: &mut Vec<Owned>) -> Result<(), ReadError> {
         let rows = self.generations.list().await?;
         owned.retain(|mine| {
             rows.iter().any(|row| {
-                row.projection == mine.projection.name()
+                row.projection == mine.given.projection.name()
                     && row.generation == mine.generation
                     && row.owner == Some(self.parts.node)
                     && row.epoch == mine.epoch
@@ -377,7 +313,8 @@ impl Projector {
                 continue;
             };
             let mine = |owned: &Owned| {
-                owned.generation == row.generation && owned.projection.name() == row.projection
+                owned.generation == row.generation
+                    && owned.given.projection.name() == row.projection
             };
             if owned.iter().any(mine) {
                 continue;
@@ -388,14 +325,16 @@ impl Projector {
                 .await?;
             if let Some(lease) = lease {
                 taken.push(Owned {
-                    projection: Arc::clone(projection),
+                    given: Given {
+                        projection: Arc::clone(projection),
+                        skipped: Arc::default(),
+                    },
                     generation: row.generation,
                     epoch: lease.epoch,
                     tables: Tables::of(
                         self.parts.read.engine(),
                         [(projection.as_ref(), row.generation)],
                     ),
-                    skipped: BTreeSet::new(),
                     position: lease.position,
                     saved: lease.position,
                     saved_at: Instant::now(),
@@ -414,10 +353,8 @@ impl Projector {
         // read once the leases are held: whoever skips an event takes them away again afterwards
         let skipped = self.skipped().await?;
         for mut mine in taken {
-            mine.skipped = skipped
-                .get(mine.projection.name())
-                .cloned()
-                .unwrap_or_default();
+            let left_out = skipped.get(mine.given.projection.name());
+            mine.given.skipped = left_out.cloned().unwrap_or_default().into();
             owned.push(mine);
         }
         Ok(())
@@ -426,104 +363,6 @@ impl Projector {
     /// What every projection leaves out.
     pub(crate) async fn skipped(&self) -> Result<Skipped, ReadError> {
         skips::read(&self.parts.reader, &self.parts.keys, &self.parts.upcasters).await
-    }
-
-    /// One page for every distinct checkpoint, the furthest first. Of those being built only the hindmost
-    /// has one, until it has come to the next: from there on they share their pages. True when there is
-    /// more to do now.
-    async fn round(&self, which: Which, task: &mut Task) -> Result<bool, ReadError> {
-        let Task { owned, ahead, .. } = task;
-        if owned.is_empty() {
-            ahead.clear();
-            return Ok(false);
-        }
-        let head = self.parts.reader.head().await?;
-        let now = Instant::now();
-        let mut clusters: BTreeMap<(i64, i64), Vec<Owned>> = BTreeMap::new();
-        let mut idle = Vec::new();
-        for mine in owned.drain(..) {
-            if mine.position < head.position && mine.not_before <= now {
-                clusters
-                    .entry((mine.position, mine.limit()))
-                    .or_default()
-                    .push(mine);
-            } else {
-                idle.push(mine);
-            }
-        }
-        let mut busy = false;
-        let mut failed = None;
-        let mut steady = clusters
-            .keys()
-            .filter(|(_, limit)| *limit == PAGE)
-            .map(|(position, _)| *position);
-        let (hindmost, next) = (steady.next(), steady.next());
-        drop(steady);
-        while let Some(((position, limit), cluster)) = clusters.pop_last() {
-            if failed.is_some() {
-                owned.extend(cluster);
-                continue;
-            }
-            let bulk = which == Which::Building && limit == PAGE;
-            if bulk && hindmost != Some(position) {
-                busy = true;
-                owned.extend(cluster);
-                continue;
-            }
-            let folded = if bulk {
-                let end = end_of_page(position).min(head.position);
-                let to = next.map_or(end, |next| end.min(next));
-                self.build(cluster, ahead, (position, to), head).await
-            } else {
-                self.follow_up(cluster, position, limit, head).await
-            };
-            match folded {
-                Ok(cluster) => {
-                    for mine in cluster {
-                        if mine.position < head.position {
-                            busy = true;
-                            owned.push(mine);
-                        } else {
-                            idle.push(mine);
-                        }
-                    }
-                }
-                Err((cluster, error)) => {
-                    owned.extend(cluster);
-                    failed = Some(error);
-                }
-            }
-        }
-        for mine in idle {
-            match self.rest(which, mine, head).await {
-                Ok(mine) => owned.extend(mine),
-                // the lease is still this node's: it is taken up again with the next look
-                Err(error) => failed = failed.or(Some(error.into())),
-            }
-        }
-        match failed {
-            Some(error) => Err(error),
-            None => Ok(busy),
-        }
-    }
-
-    /// What is due when there is nothing to fold: saving the checkpoint, and going live at the head.
-    /// `None` when the generation is not this task's any more.
-    async fn rest(
-        &self,
-        which: Which,
-        mut mine: Owned,
-        head: Head,
-    ) -> Result<Option<Owned>, sqlx::Error> {
-        let ready = which == Which::Building && mine.indexed && mine.position >= head.position;
-        if self.save(&mine, ready).await? {
-            mine.saved = mine.position;
-            mine.saved_at = Instant::now();
-        }
-        if ready && mine.saved == mine.position && self.cut_over(&mine).await? {
-            return Ok(None);
-        }
-        Ok(Some(mine))
     }
 
     /// Saves a checkpoint that ran ahead of its row over events without rows. True when the row says so.
@@ -536,7 +375,7 @@ impl Projector {
         };
         self.generations
             .advance(Advance {
-                projection: mine.projection.name(),
+                projection: mine.given.projection.name(),
                 generation: mine.generation,
                 epoch: mine.epoch,
                 from: mine.saved,
@@ -547,24 +386,33 @@ impl Projector {
             .await
     }
 
-    /// Makes a built generation live once it is as far as the one it replaces.
-    async fn cut_over(&self, mine: &Owned) -> Result<bool, sqlx::Error> {
-        let (name, version) = (mine.projection.name(), mine.projection.version());
-        let live = self
-            .generations
-            .cut_over(name, version, mine.generation, self.now())
-            .await?;
-        if live {
-            tracing::info!(
-                projection = name,
-                generation = mine.generation,
-                position = mine.position,
-                "a generation is live"
-            );
-            self.look(&self.generations.list().await?);
+    /// Saves the checkpoints of what this node owned, and gives the leases up for others to take.
+    async fn give_up(&self, owned: impl IntoIterator<Item = Owned>) {
+        for owned in owned {
+            let (name, generation) = (owned.given.projection.name(), owned.generation);
+            let saved = self.save(&owned, true).await;
+            let released = self
+                .generations
+                .release(name, generation, self.parts.node)
+                .await;
+            if let Err(error) = saved.and(released) {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    projection = name,
+                    "a lease cannot be given up and will run out"
+                );
+                break;
+            }
         }
-        Ok(live)
     }
+}
+
+/// Says once a pause that the database is away.
+fn waits_for_database(error: &ReadError) {
+    tracing::warn!(
+        error = error as &dyn std::error::Error,
+        "the projections wait for the database"
+    );
 }
 
 /// Sleeps; true when stopped meanwhile.

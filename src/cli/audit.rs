@@ -82,7 +82,7 @@ pub async fn run(config: Config, arguments: Arguments) -> anyhow::Result<()> {
         ..Filter::default()
     };
     caught_up(&node, &[AUDIT]).await?;
-    let mut found = events(&node.read(), &filter, arguments.limit).await?;
+    let mut found = events(&node.read(), &node.log.reader(), &filter, arguments.limit).await?;
     found.reverse();
     let found: Vec<TrailEvent> = found.into_iter().map(TrailEvent::from).collect();
     let header = ["POSITION", "RECORDED AT", "EVENT", "STREAM", "BY", "AS"];

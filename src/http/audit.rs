@@ -113,6 +113,7 @@ struct ActivityPage {
 )]
 async fn own_activity(
     caller: Caller,
+    State(node): State<Arc<Node>>,
     Models(models): Models,
     Query(query): Query<ActivityQuery>,
 ) -> Result<impl IntoResponse, Problem> {
@@ -125,7 +126,7 @@ async fn own_activity(
         before,
         ..Filter::default()
     };
-    let found = events(&models, &filter, limit + 1)
+    let found = events(&models, &node.log.reader(), &filter, limit + 1)
         .await
         .map_err(query_failed)?;
     let page = Page::of(found, limit, |event| event.position).map(Activity::from);
@@ -261,6 +262,7 @@ struct TrailPage {
 )]
 async fn trail(
     caller: Caller,
+    State(node): State<Arc<Node>>,
     Models(models): Models,
     Query(query): Query<TrailQuery>,
 ) -> Result<impl IntoResponse, Problem> {
@@ -279,7 +281,7 @@ async fn trail(
         after: query.after,
         before,
     };
-    let found = events(&models, &filter, limit + 1)
+    let found = events(&models, &node.log.reader(), &filter, limit + 1)
         .await
         .map_err(query_failed)?;
     let page = Page::of(found, limit, |event| event.position).map(TrailEvent::from);
@@ -326,21 +328,7 @@ impl TryFrom<RecordedEvent> for StreamEvent {
             payload,
             sealed,
             intact: event.is_intact(),
-            event: TrailEvent {
-                actor_role: event.actor_role().unwrap_or_default(),
-                position: event.position,
-                event_id: event.event_id,
-                recorded_at: event.recorded_at,
-                aggregate_type: event.aggregate_type,
-                aggregate_id: event.aggregate_id,
-                sequence: event.sequence,
-                event_type: event.event_type,
-                event_version: event.event_version,
-                actor_id: event.actor_id,
-                subject_id: event.subject_id,
-                correlation_id: event.correlation_id,
-                causation_id: event.causation_id,
-            },
+            event: AuditEvent::from(event).into(),
         })
     }
 }

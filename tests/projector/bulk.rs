@@ -70,7 +70,7 @@ async fn a_long_log_is_folded_once_and_indexed_before_it_goes_live() -> Outcome 
             wanted(&house, audit, 1),
             indexes_of(&house, audit, 1).await?,
         );
-        assert_eq!(names.len(), 7);
+        assert_eq!(names.len(), 5);
         assert!(names.is_subset(&there), "{names:?} but {there:?}");
         node.end().await?;
         house.stop().await;

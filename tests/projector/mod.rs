@@ -2,6 +2,7 @@
 
 mod bulk;
 mod command_line;
+mod following;
 mod history;
 mod killing;
 mod leases;
@@ -56,6 +57,8 @@ static ROWS: Statement = Statement::new("rows of audit", "SELECT count(*) FROM {
 struct Tallies {
     /// Milliseconds that a page takes.
     pause: AtomicU64,
+    /// Pages begun so far.
+    pages: AtomicU64,
     /// As a later program has it.
     newer: bool,
 }
@@ -83,6 +86,7 @@ impl Projection for Tallies {
         page: &[&Fact],
         writer: &mut Writer<'_>,
     ) -> Result<(), ProjectionError> {
+        self.pages.fetch_add(1, Ordering::Relaxed);
         tokio::time::sleep(Duration::from_millis(self.pause.load(Ordering::Relaxed))).await;
         let mut streams: Vec<(&str, i64)> = Vec::new();
         for fact in page {

@@ -2,14 +2,14 @@
 
 use chrono::{DateTime, Utc};
 use event_log::database::Statement;
-use event_log::{fetch_all, fetch_optional, statement};
+use event_log::reader::{OfStream, Reader};
+use event_log::{RecordedEvent, fetch_all, fetch_optional, statement};
 use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::tables::Pinned;
 
 static EVENTS: Statement = statement!("../../sql/audit/events.sql");
-static EVENTS_OF_STREAM: Statement = statement!("../../sql/audit/events_of_stream.sql");
 static EVENTS_OF_TYPE: Statement = statement!("../../sql/audit/events_of_type.sql");
 static EVENTS_BY_ACTOR: Statement = statement!("../../sql/audit/events_by_actor.sql");
 static EVENTS_OF_SUBJECT: Statement = statement!("../../sql/audit/events_of_subject.sql");
@@ -38,6 +38,7 @@ pub struct AuditEvent {
     /// Version of its shape.
     pub event_version: String,
     /// Who did it; see [`event_log::Metadata`].
+    #[sqlx(skip)]
     pub actor_id: String,
     /// In which role; empty when nobody noted it.
     pub actor_role: String,
@@ -47,6 +48,46 @@ pub struct AuditEvent {
     pub correlation_id: Uuid,
     /// The event that caused it.
     pub causation_id: Option<Uuid>,
+}
+
+/// An event as its row has it.
+#[derive(FromRow)]
+struct Row {
+    #[sqlx(flatten)]
+    event: AuditEvent,
+    /// Nothing where the subject did it.
+    #[sqlx(rename = "actor_id")]
+    somebody_else: Option<String>,
+}
+
+impl From<Row> for AuditEvent {
+    fn from(row: Row) -> Self {
+        let subject = || row.event.subject_id.map(|id| id.to_string());
+        Self {
+            actor_id: row.somebody_else.or_else(subject).unwrap_or_default(),
+            ..row.event
+        }
+    }
+}
+
+impl From<RecordedEvent> for AuditEvent {
+    fn from(event: RecordedEvent) -> Self {
+        Self {
+            actor_role: event.actor_role().unwrap_or_default(),
+            position: event.position,
+            event_id: event.event_id,
+            recorded_at: event.recorded_at,
+            aggregate_type: event.aggregate_type,
+            aggregate_id: event.aggregate_id,
+            sequence: event.sequence,
+            event_type: event.event_type,
+            event_version: event.event_version,
+            actor_id: event.actor_id,
+            subject_id: event.subject_id,
+            correlation_id: event.correlation_id,
+            causation_id: event.causation_id,
+        }
+    }
 }
 
 /// Which events are asked for: those that fit everything that is given.
@@ -79,8 +120,6 @@ impl Filter {
     fn statement(&self) -> &'static Statement {
         if self.correlation.is_some() {
             &EVENTS_OF_CORRELATION
-        } else if self.aggregate_type.is_some() && self.aggregate_id.is_some() {
-            &EVENTS_OF_STREAM
         } else if self.subject.is_some() {
             &EVENTS_OF_SUBJECT
         } else if self.actor.is_some() {
@@ -93,29 +132,52 @@ impl Filter {
     }
 }
 
-/// The newest `limit` events that fit, newest first.
+/// The newest `limit` events that fit, newest first. Those of one stream are read from the log itself, which
+/// keeps them together.
 pub async fn events(
     models: &Pinned,
+    log: &Reader,
     filter: &Filter,
     limit: i64,
 ) -> Result<Vec<AuditEvent>, sqlx::Error> {
     let Some((after, before)) = positions(models, filter).await? else {
         return Ok(Vec::new());
     };
-    fetch_all!(
+    // an account that acts is found as the subject of what it did to itself
+    let own: Option<Uuid> = filter.actor.as_ref().and_then(|actor| actor.parse().ok());
+    let actor = own.map(|id| id.to_string()).or(filter.actor.clone());
+    if let (Some(aggregate_type), Some(aggregate_id)) =
+        (&filter.aggregate_type, &filter.aggregate_id)
+    {
+        let of = OfStream {
+            aggregate_type,
+            aggregate_id,
+            event_type: filter.event_type.as_deref(),
+            actor: actor.as_deref(),
+            subject: filter.subject,
+            correlation: filter.correlation,
+            after,
+            before,
+        };
+        let found = log.stream_newest(of, limit).await?;
+        return Ok(found.into_iter().map(AuditEvent::from).collect());
+    }
+    let found = fetch_all!(
         models.database,
-        AuditEvent,
+        Row,
         &models.sql(filter.statement()),
         filter.aggregate_type.as_deref(),
         filter.aggregate_id.as_deref(),
         filter.event_type.as_deref(),
-        filter.actor.as_deref(),
+        actor,
+        own,
         filter.subject,
         filter.correlation,
         after,
         before,
         limit
-    )
+    )?;
+    Ok(found.into_iter().map(AuditEvent::from).collect())
 }
 
 /// The positions around what is asked for, both exclusive: time runs along positions. `None` when nothing
@@ -137,6 +199,7 @@ async fn positions(models: &Pinned, filter: &Filter) -> Result<Option<(i64, i64)
     Ok(Some((after, before)))
 }
 
+/// Where a time begins: all before that position is earlier, nothing from it on. `None` when all is earlier.
 async fn first_at(models: &Pinned, time: DateTime<Utc>) -> Result<Option<i64>, sqlx::Error> {
     let row: Option<(i64,)> =
         fetch_optional!(models.database, (i64,), &models.sql(&FIRST_AT), time)?;

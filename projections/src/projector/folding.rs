@@ -1,14 +1,15 @@
 //! One page into one generation: folded, written with its checkpoint, and tried again where that fails.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use event_log::RecordedEvent;
 use event_log::database::{Engine, is_unavailable};
-use event_log::reader::Head;
+use event_log::reader::ReadError;
 use futures::StreamExt;
 
-use super::{Owned, Projector, SAVE, Unread};
+use super::{Given, Owned, Projector, SAVE, Unread};
 use crate::fact::{Fact, read_page};
 use crate::generations::Advance;
 use crate::projection::{ProjectionError, Writer};
@@ -29,43 +30,54 @@ enum Outcome {
 }
 
 impl Projector {
-    /// The next page of generations that share a checkpoint.
-    pub(super) async fn follow_up(
+    /// The next page, after the first position up to the second, of generations that stand at the first.
+    pub(super) async fn fold_alone(
         &self,
         cluster: Vec<Owned>,
-        after: i64,
+        range: (i64, i64),
         limit: i64,
-        head: Head,
     ) -> Result<Vec<Owned>, Unread> {
-        let wanted = |event: &RecordedEvent| cluster.iter().any(|mine| mine.reads(event));
-        let page = match self.parts.reader.page(after, head.position, limit).await {
-            Ok(page) => read_page(&self.parts.keys, &self.parts.upcasters, page, wanted).await,
-            Err(error) => Err(error.into()),
-        };
-        let page = match page {
+        let given: Vec<Given> = cluster.iter().map(|mine| mine.given.clone()).collect();
+        let page = match self.read(range, limit, &given).await {
             Ok(page) => page,
             Err(error) => return Err((cluster, error)),
         };
-        let parallel = match self.parts.read.engine() {
-            Engine::Postgres => PARALLEL,
-            Engine::Sqlite => 1,
-        };
         Ok(futures::stream::iter(cluster)
             .map(|mine| self.settle(mine, &page, false))
-            .buffer_unordered(parallel)
+            .buffer_unordered(self.parallel())
             .filter_map(futures::future::ready)
             .collect()
             .await)
     }
 
+    /// At most `limit` events after the first position up to the second, opened where somebody reads them.
+    pub(super) async fn read(
+        &self,
+        (after, to): (i64, i64),
+        limit: i64,
+        given: &[Given],
+    ) -> Result<Vec<Fact>, ReadError> {
+        let page = self.parts.reader.page(after, to, limit).await?;
+        let wanted = |event: &RecordedEvent| given.iter().any(|one| one.reads(event));
+        read_page(&self.parts.keys, &self.parts.upcasters, page, wanted).await
+    }
+
+    /// Transactions that run at the same time.
+    pub(super) fn parallel(&self) -> usize {
+        match self.parts.read.engine() {
+            Engine::Postgres => PARALLEL,
+            Engine::Sqlite => 1,
+        }
+    }
+
     /// Folds a page into one generation; `None` when the generation is not this node's any more.
-    pub(super) async fn settle(
+    pub(super) async fn settle<F: Borrow<Fact>>(
         &self,
         mut mine: Owned,
-        page: &[Fact],
+        page: &[F],
         rebuild: bool,
     ) -> Option<Owned> {
-        let name = mine.projection.name();
+        let name = mine.given.projection.name();
         match self.fold(&mut mine, page, rebuild).await {
             Outcome::Done => {
                 mine.attempts = 0;
@@ -77,17 +89,18 @@ impl Projector {
         }
     }
 
-    async fn fold(&self, mine: &mut Owned, page: &[Fact], rebuild: bool) -> Outcome {
-        let Some(last) = page.last() else {
+    async fn fold<F: Borrow<Fact>>(&self, mine: &mut Owned, page: &[F], rebuild: bool) -> Outcome {
+        let Some(last) = page.last().map(Borrow::borrow) else {
             return Outcome::Done;
         };
         let handled: Vec<&Fact> = page
             .iter()
-            .filter(|fact| mine.handles(&fact.recorded))
+            .map(Borrow::borrow)
+            .filter(|fact: &&Fact| mine.given.handles(&fact.recorded))
             .collect();
         let unreadable = handled.iter().find_map(|fact| match &fact.event {
             Ok(_) => None,
-            Err(_) if !mine.projection.reads_payloads() => None,
+            Err(_) if !mine.given.projection.reads_payloads() => None,
             Err(source) => Some(ProjectionError::Unreadable {
                 position: fact.recorded.position,
                 source: Arc::clone(source),
@@ -98,7 +111,7 @@ impl Projector {
         }
         let mut writer = Writer::new(&self.parts.read, &mine.tables).behind(&self.gate, rebuild);
         if !handled.is_empty()
-            && let Err(error) = mine.projection.project(&handled, &mut writer).await
+            && let Err(error) = mine.given.projection.project(&handled, &mut writer).await
         {
             return match error {
                 ProjectionError::Database(cause) if is_unavailable(&cause) => Outcome::Lost,
@@ -107,7 +120,7 @@ impl Projector {
         }
         let to = last.recorded.position;
         let advance = Advance {
-            projection: mine.projection.name(),
+            projection: mine.given.projection.name(),
             generation: mine.generation,
             epoch: mine.epoch,
             from: mine.saved,
@@ -145,22 +158,24 @@ impl Projector {
     }
 
     /// Backs off, looks for the culprit event by event, and stops after too many tries of it.
-    pub(super) async fn failed(
+    pub(super) async fn failed<F: Borrow<Fact>>(
         &self,
         mut mine: Owned,
-        page: &[Fact],
+        page: &[F],
         error: &ProjectionError,
     ) -> Option<Owned> {
-        let (name, generation) = (mine.projection.name(), mine.generation);
+        let (name, generation) = (mine.given.projection.name(), mine.generation);
         let culprit = match error {
             ProjectionError::Unreadable { position, .. } => Some(*position),
-            _ if page.len() == 1 => page.first().map(|fact| fact.recorded.position),
+            _ if page.len() == 1 => page.first().map(|fact| fact.borrow().recorded.position),
             _ => None,
         };
         mine.attempts += 1;
         let stopped = mine.attempts >= ATTEMPTS && page.len() <= 1;
         if page.len() > 1 {
-            mine.careful_until = page.last().map_or(0, |fact| fact.recorded.position);
+            mine.careful_until = page
+                .last()
+                .map_or(0, |fact| fact.borrow().recorded.position);
             mine.careful_page = i64::try_from(page.len() / CAREFUL).unwrap_or(1).max(1);
             mine.attempts = 0;
         }

@@ -1,0 +1,304 @@
+//! Live generations, and old ones that follow for a rollback: each folds by itself what was read for all.
+//!
+//! One read at a time takes what is new in the log; each generation that has nothing in hand takes all that was
+//! read since its last page. So a read is under way while rows are written, a slow generation holds up no other
+//! one, and its pages grow when it falls behind. One that is so far behind that what it needs is not kept any
+//! more reads for itself until it has caught up.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use event_log::reader::ReadError;
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Given, LONGEST_PAUSE, Owned, PAGE, POLL, POLL_FOR_NOBODY, Projector, Unread, Which,
+    waits_for_database,
+};
+use crate::fact::Fact;
+
+/// What has ended.
+enum Ended {
+    /// What is new was read, for the generations of this number.
+    Read(u64, Result<Vec<Fact>, ReadError>),
+    /// A generation has folded up to a position, or is not this node's any more.
+    Folded(i64, Option<Owned>),
+    /// Generations have folded a page that was read for them alone.
+    FoldedAlone(usize, Result<Vec<Owned>, Unread>),
+}
+
+/// What the task looks after.
+struct Task<'p> {
+    projector: &'p Projector,
+    /// Those that have nothing in hand, the one that has waited longest first.
+    resting: VecDeque<Owned>,
+    /// How many are folding.
+    folding: usize,
+    /// Where those will be that fold what was read for all.
+    heading: Vec<i64>,
+    under_way: FuturesUnordered<BoxFuture<'p, Ended>>,
+    is_reading: bool,
+    /// There may be more in the log than was read.
+    is_behind: bool,
+    /// What all of them are given. Whenever they change the number goes up, and what was read is read again:
+    /// payloads were opened for the former ones.
+    given: Arc<[Given]>,
+    number: u64,
+    /// What was read after `from` up to `end`.
+    facts: VecDeque<Arc<Fact>>,
+    from: i64,
+    end: i64,
+    looked: Option<Instant>,
+    pause: Duration,
+    not_before: Instant,
+}
+
+impl Projector {
+    /// Folds what is new until `stop`, woken by `committed`; then gives all leases up.
+    pub(super) async fn follow(
+        &self,
+        mut committed: watch::Receiver<i64>,
+        stop: &CancellationToken,
+    ) {
+        let mut task = Task::new(self);
+        let mut tick = tokio::time::interval(POLL);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut is_told = true;
+        while !stop.is_cancelled() {
+            if let Err(error) = task.begin().await {
+                task.wait(&error);
+            }
+            tokio::select! {
+                Some(ended) = task.under_way.next(), if !task.under_way.is_empty() => task.end(ended),
+                told = committed.changed(), if is_told => {
+                    is_told = told.is_ok();
+                    task.is_behind = true;
+                }
+                _ = tick.tick() => task.is_behind = true,
+                () = stop.cancelled() => {}
+            }
+        }
+        while let Some(ended) = task.under_way.next().await {
+            task.end(ended);
+        }
+        self.give_up(task.resting).await;
+    }
+}
+
+impl<'p> Task<'p> {
+    fn new(projector: &'p Projector) -> Self {
+        Self {
+            projector,
+            resting: VecDeque::new(),
+            folding: 0,
+            heading: Vec::new(),
+            under_way: FuturesUnordered::new(),
+            is_reading: false,
+            is_behind: true,
+            given: Arc::default(),
+            number: 0,
+            facts: VecDeque::new(),
+            from: 0,
+            end: 0,
+            looked: None,
+            pause: POLL,
+            not_before: Instant::now(),
+        }
+    }
+
+    /// Begins what can be begun now. Looks at the generations when it is time to, once none of them is folding.
+    async fn begin(&mut self) -> Result<(), ReadError> {
+        if Instant::now() < self.not_before {
+            return Ok(());
+        }
+        let is_due = self.looked.is_none_or(|at| at.elapsed() >= POLL_FOR_NOBODY);
+        if is_due && self.folding == 0 {
+            self.look().await?;
+            self.looked = Some(Instant::now());
+        }
+        if !is_due || self.folding == 0 {
+            self.fold();
+        }
+        self.read();
+        Ok(())
+    }
+
+    /// Takes what is free, drops what is gone, and saves the checkpoints that ran ahead of their rows.
+    async fn look(&mut self) -> Result<(), ReadError> {
+        let which = |owned: &[Owned]| -> Vec<_> {
+            let mut which: Vec<_> = owned
+                .iter()
+                .map(|mine| (mine.given.projection.name(), mine.generation, mine.epoch))
+                .collect();
+            which.sort_unstable();
+            which
+        };
+        let mut owned: Vec<Owned> = self.resting.drain(..).collect();
+        let before = which(&owned);
+        let assigned = self.projector.assign(Which::Following, &mut owned).await;
+        if which(&owned) != before {
+            self.number += 1;
+            self.given = owned.iter().map(|mine| mine.given.clone()).collect();
+            self.facts.clear();
+            self.end = owned.iter().map(|mine| mine.position).max().unwrap_or(0);
+            self.from = self.end;
+            self.is_behind = true;
+        }
+        self.resting = owned.into();
+        assigned?;
+        for mine in &mut self.resting {
+            if self.projector.save(mine, false).await? {
+                mine.saved = mine.position;
+                mine.saved_at = Instant::now();
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets every generation fold what it has not folded yet, as many of them at a time as may be.
+    fn fold(&mut self) {
+        let now = Instant::now();
+        let mut alone: BTreeMap<(i64, i64), Vec<Owned>> = BTreeMap::new();
+        for _ in 0..self.resting.len() {
+            if self.folding >= self.projector.parallel() {
+                break;
+            }
+            let Some(mine) = self.resting.pop_front() else {
+                break;
+            };
+            if mine.position >= self.end || mine.not_before > now {
+                self.resting.push_back(mine);
+            } else if mine.position >= self.from && mine.limit() == PAGE {
+                self.folding += 1;
+                self.fold_next(mine);
+            } else {
+                self.folding += 1;
+                let place = (mine.position, mine.limit());
+                alone.entry(place).or_default().push(mine);
+            }
+        }
+        for ((after, limit), cluster) in alone {
+            let (projector, range) = (self.projector, (after, self.end));
+            self.under_way.push(Box::pin(async move {
+                let size = cluster.len();
+                let folded = projector.fold_alone(cluster, range, limit).await;
+                Ended::FoldedAlone(size, folded)
+            }));
+        }
+    }
+
+    /// All that was read and that one generation has not folded, up to a page.
+    fn fold_next(&mut self, mine: Owned) {
+        let known = |fact: &Arc<Fact>| fact.recorded.position <= mine.position;
+        let begin = self.facts.partition_point(known);
+        let page: Vec<Arc<Fact>> = self
+            .facts
+            .range(begin..)
+            .take(usize::try_from(PAGE).unwrap_or_default())
+            .cloned()
+            .collect();
+        let to = page.last().map_or(self.end, |last| last.recorded.position);
+        self.heading.push(to);
+        let projector = self.projector;
+        self.under_way.push(Box::pin(async move {
+            Ended::Folded(to, projector.settle(mine, &page, false).await)
+        }));
+    }
+
+    /// Reads on, unless a read is under way, there is nothing new, or there is enough to do: while two
+    /// generations have not taken what was read, the next page may grow.
+    fn read(&mut self) {
+        let foremost = self.positions().max().unwrap_or(self.end);
+        let busy = self
+            .positions()
+            .filter(|at| (self.from..self.end).contains(at));
+        if self.is_reading
+            || !self.is_behind
+            || self.given.is_empty()
+            || self.end - foremost >= PAGE
+            || busy.count() > 1
+        {
+            return;
+        }
+        self.is_reading = true;
+        self.is_behind = false;
+        let (projector, number, end) = (self.projector, self.number, self.end);
+        let given = Arc::clone(&self.given);
+        self.under_way.push(Box::pin(async move {
+            let page = projector.read((end, i64::MAX), PAGE, &given).await;
+            Ended::Read(number, page)
+        }));
+    }
+
+    /// Where those stand, or will stand soon, that fold what was read for all.
+    fn positions(&self) -> impl Iterator<Item = i64> {
+        let now = Instant::now();
+        let resting = self
+            .resting
+            .iter()
+            .filter(move |mine| mine.limit() == PAGE && mine.not_before <= now)
+            .map(|mine| mine.position);
+        self.heading.iter().copied().chain(resting)
+    }
+
+    fn end(&mut self, ended: Ended) {
+        match ended {
+            Ended::Read(number, page) => {
+                self.is_reading = false;
+                match page {
+                    Ok(page) if number == self.number => {
+                        self.pause = POLL;
+                        self.is_behind |= i64::try_from(page.len()) == Ok(PAGE);
+                        self.end = page.last().map_or(self.end, |last| last.recorded.position);
+                        self.facts.extend(page.into_iter().map(Arc::new));
+                    }
+                    Ok(_) => self.is_behind = true,
+                    Err(error) => self.wait(&error),
+                }
+            }
+            Ended::Folded(to, mine) => {
+                self.folding -= 1;
+                if let Some(at) = self.heading.iter().position(|heading| *heading == to) {
+                    self.heading.swap_remove(at);
+                }
+                self.resting.extend(mine);
+            }
+            Ended::FoldedAlone(size, folded) => {
+                self.folding -= size;
+                match folded {
+                    Ok(cluster) => self.resting.extend(cluster),
+                    Err((cluster, error)) => {
+                        self.resting.extend(cluster);
+                        self.wait(&error);
+                    }
+                }
+            }
+        }
+        self.forget();
+    }
+
+    /// Drops what everybody has folded, and of what the slow ones have not the oldest.
+    fn forget(&mut self) {
+        let folded = self.positions().min().unwrap_or(self.end);
+        while let Some(first) = self.facts.front()
+            && (first.recorded.position <= folded || self.end - self.from > 2 * PAGE)
+        {
+            self.from = first.recorded.position;
+            self.facts.pop_front();
+        }
+    }
+
+    /// Begins nothing for a while: the database is away.
+    fn wait(&mut self, error: &ReadError) {
+        self.is_behind = true;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        self.not_before = Instant::now() + self.pause;
+        waits_for_database(error);
+    }
+}
