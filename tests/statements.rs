@@ -108,7 +108,7 @@ fn rendered(text: &str, engine: Engine) -> String {
         if let Some(bare) = marker.strip_prefix('#') {
             return Some(Cow::Owned(format!("{bare}_g1")));
         }
-        let read_model = !marker.contains('.') && marker != "now_ms";
+        let read_model = !marker.contains('.') && !["now_ms", "bytewise"].contains(&marker);
         read_model.then(|| match engine {
             Engine::Postgres => Cow::Owned(format!("read.{marker}_g1")),
             Engine::Sqlite => Cow::Owned(format!("{marker}_g1")),

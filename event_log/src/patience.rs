@@ -22,8 +22,8 @@ const WARY: Duration = Duration::from_secs(10);
 const TEST: Duration = Duration::from_secs(1);
 
 /// Ends the transactions of a node that vanished, so that its row locks are gone before its leases are;
-/// ends statements before [`STATEMENT`] does. For transactions, since a transaction pooler keeps nothing
-/// else.
+/// ends statements before [`STATEMENT`] does. For transactions where a pooler may stand in between, since it
+/// keeps nothing else.
 pub(crate) const LIMITS: &str = "SET LOCAL statement_timeout = '4500ms'; SET LOCAL lock_timeout = '4s'; SET LOCAL idle_in_transaction_session_timeout = '2s'";
 
 /// The same for whatever runs inside [`unhurried`].
