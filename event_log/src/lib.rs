@@ -20,6 +20,7 @@ pub mod pooling;
 mod postgres;
 pub mod presence;
 pub mod reader;
+mod recent;
 pub mod repository;
 pub mod rows;
 pub mod sealing;

@@ -143,6 +143,7 @@ pub struct Decided<'a, A: Aggregate> {
 /// The log of one installation, as one process uses it.
 pub struct EventLog {
     homes: Homes,
+    reader: Reader,
     keys: Arc<Keys>,
     appender: Appender,
     repository: SealedRepository,
@@ -178,6 +179,7 @@ impl EventLog {
         let repository = SealedRepository::new(&homes.log, Arc::clone(&keys));
         Ok((
             Self {
+                reader: Reader::new(homes.log.clone()),
                 homes,
                 keys,
                 appender,
@@ -205,7 +207,7 @@ impl EventLog {
     /// Reads by position.
     #[must_use]
     pub fn reader(&self) -> Reader {
-        Reader::new(self.homes.log.clone())
+        self.reader.clone()
     }
 
     /// The appender, for its queue length and commit signal.

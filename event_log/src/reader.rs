@@ -1,6 +1,7 @@
 //! Reading the log by position: the head, pages, and one stream as it was recorded.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -12,6 +13,7 @@ use crate::content_hash::Content;
 use crate::database::{Database, Engine, Statement};
 use crate::keys::{DataKey, KeyError, Keys};
 use crate::patience::unhurried;
+use crate::recent::Recent;
 use crate::sealing::{self, Place, SealingError};
 use crate::{fetch_all, fetch_one, fetch_optional, statement};
 
@@ -111,7 +113,7 @@ pub struct OpenedEvent {
     /// The event as stored.
     pub recorded: RecordedEvent,
     /// Its payload, or why it does not open.
-    pub payload: Result<Value, std::sync::Arc<ReadError>>,
+    pub payload: Result<Value, Arc<ReadError>>,
     /// The key its personal values are sealed with, which also seals what is derived from them.
     pub key: Option<DataKey>,
 }
@@ -188,17 +190,21 @@ pub struct OfStream<'a> {
     pub before: i64,
 }
 
-/// Reads the log of one home.
+/// Reads the log of one home. Clones share what they have read.
 #[derive(Debug, Clone)]
 pub struct Reader {
     database: Database,
+    recent: Arc<Recent>,
 }
 
 impl Reader {
     /// A reader of the log home.
     #[must_use]
     pub fn new(database: Database) -> Self {
-        Self { database }
+        Self {
+            database,
+            recent: Arc::default(),
+        }
     }
 
     /// The head as committed now.
@@ -206,21 +212,45 @@ impl Reader {
         fetch_one!(self.database, Head, HEAD.on(self.database.engine()))
     }
 
-    /// At most `limit` events after a position up to `to`, in order.
+    /// At most `limit` events after a position up to `to`, in order, as the log has them now.
     pub async fn page(
         &self,
         after: i64,
         to: i64,
         limit: i64,
     ) -> Result<Vec<RecordedEvent>, sqlx::Error> {
-        fetch_all!(
+        let page = fetch_all!(
             self.database,
             RecordedEvent,
             PAGE.on(self.database.engine()),
             after,
             to,
             limit
-        )
+        )?;
+        self.recent.keep(after, &page);
+        Ok(page)
+    }
+
+    /// Shows at most `limit` events after a position up to `to`, in order, and gives the last one's position;
+    /// `None` when there is none. What this reader or a clone of it has just read is not fetched again, so that
+    /// fewer may be shown than there are.
+    pub async fn visit(
+        &self,
+        after: i64,
+        to: i64,
+        limit: i64,
+        mut show: impl FnMut(&RecordedEvent) + Send,
+    ) -> Result<Option<i64>, sqlx::Error> {
+        let known = self.recent.after(after, to, limit);
+        if let Some(last) = known.last() {
+            for event in &known {
+                show(event);
+            }
+            return Ok(Some(last.position));
+        }
+        let page = self.page(after, to, limit).await?;
+        page.iter().for_each(show);
+        Ok(page.last().map(|last| last.position))
     }
 
     /// All events of one stream, in order.
@@ -346,7 +376,7 @@ pub async fn open_page(
             .and_then(|payload| found.get(&sealing::key_id(payload)?).cloned());
         let payload = parsed
             .and_then(|payload| open_payload(payload, key.as_ref(), &recorded))
-            .map_err(std::sync::Arc::new);
+            .map_err(Arc::new);
         OpenedEvent {
             recorded,
             payload,

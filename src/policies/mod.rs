@@ -214,21 +214,21 @@ async fn turn(
     let Some(lease) = course.hold(policy, node, head).await? else {
         return Ok(Turn::Elsewhere);
     };
-    let page = if course.position < head {
-        reader.page(course.position, head, PAGE).await?
-    } else {
-        Vec::new()
-    };
-    let last = page.last().map_or(course.position, |event| event.position);
-    let done = if last < head && !page.is_empty() {
+    let mut handled: Vec<RecordedEvent> = Vec::new();
+    let mut last = course.position;
+    if last < head {
+        let show = |event: &RecordedEvent| {
+            if policy.handles(&event.aggregate_type, &event.event_type) {
+                handled.push(event.clone());
+            }
+        };
+        last = reader.visit(last, head, PAGE, show).await?.unwrap_or(last);
+    }
+    let done = if (course.position + 1..head).contains(&last) {
         Turn::More
     } else {
         Turn::Done
     };
-    let handled: Vec<RecordedEvent> = page
-        .into_iter()
-        .filter(|event| policy.handles(&event.aggregate_type, &event.event_type))
-        .collect();
     if handled.is_empty() {
         course.position = last;
         let is_due = course.saved.is_none_or(|at| at.elapsed() >= SAVE);

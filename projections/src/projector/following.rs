@@ -28,7 +28,7 @@ enum Ended {
     /// What is new was read, for the generations of this number.
     Read(u64, Result<Vec<Fact>, ReadError>),
     /// A generation has folded up to a position, or is not this node's any more.
-    Folded(i64, Option<Owned>),
+    Folded(i64, Option<Box<Owned>>),
     /// Generations have folded a page that was read for them alone.
     FoldedAlone(usize, Result<Vec<Owned>, Unread>),
 }
@@ -207,7 +207,8 @@ impl<'p> Task<'p> {
         self.heading.push(to);
         let projector = self.projector;
         self.under_way.push(Box::pin(async move {
-            Ended::Folded(to, projector.settle(mine, &page, false).await)
+            let mine = projector.settle(mine, &page, false).await;
+            Ended::Folded(to, mine.map(Box::new))
         }));
     }
 
@@ -267,7 +268,7 @@ impl<'p> Task<'p> {
                 if let Some(at) = self.heading.iter().position(|heading| *heading == to) {
                     self.heading.swap_remove(at);
                 }
-                self.resting.extend(mine);
+                self.resting.extend(mine.map(|mine| *mine));
             }
             Ended::FoldedAlone(size, folded) => {
                 self.folding -= size;
