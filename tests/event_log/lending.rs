@@ -69,7 +69,7 @@ async fn everybody_is_served_over_few_connections_and_no_more_are_opened() -> Ou
             _ => {
                 let mut transaction = homes.log.begin().await?;
                 execute!(in transaction, "SELECT pg_sleep(0.001)")?;
-                if asked % 2 == 0 {
+                if asked.is_multiple_of(2) {
                     transaction.commit().await?;
                 }
             }
