@@ -108,7 +108,7 @@ fn rendered(text: &str, engine: Engine) -> String {
         if let Some(bare) = marker.strip_prefix('#') {
             return Some(Cow::Owned(format!("{bare}_g1")));
         }
-        let read_model = !marker.contains('.') && !matches!(marker, "now_ms" | "bytewise");
+        let read_model = !marker.contains('.') && !["now_ms", "bytewise"].contains(&marker);
         read_model.then(|| match engine {
             Engine::Postgres => Cow::Owned(format!("read.{marker}_g1")),
             Engine::Sqlite => Cow::Owned(format!("{marker}_g1")),
@@ -150,7 +150,7 @@ async fn understood(database: &Database, text: &str, runs: bool) -> Result<(), s
     let prepared = match database {
         Database::Postgres(pool) if runs => sqlx::raw_sql(text).execute(pool).await.map(|_| ()),
         Database::Sqlite(pool) if runs => sqlx::raw_sql(text).execute(pool).await.map(|_| ()),
-        Database::Postgres(pool) => pool.acquire().await?.prepare(text).await.map(|_| ()),
+        Database::Postgres(pool) => pool.hold().await?.prepare(text).await.map(|_| ()),
         Database::Sqlite(pool) => pool.acquire().await?.prepare(text).await.map(|_| ()),
     };
     match prepared {

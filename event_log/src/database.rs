@@ -61,7 +61,7 @@ impl Database {
     pub async fn begin_derived(&self) -> Result<Transaction, sqlx::Error> {
         match self {
             Self::Postgres(pool) => {
-                begin_postgres(pool, "; SET LOCAL synchronous_commit = off").await
+                begin_postgres(pool, "SET LOCAL synchronous_commit = off").await
             }
             Self::Sqlite(_) => self.begin().await,
         }
@@ -71,7 +71,8 @@ impl Database {
     pub async fn begin_index(&self) -> Result<Transaction, sqlx::Error> {
         match self {
             Self::Postgres(pool) => {
-                let settings = "; SET LOCAL synchronous_commit = off; SET LOCAL maintenance_work_mem = '128MB'";
+                let settings =
+                    "SET LOCAL synchronous_commit = off; SET LOCAL maintenance_work_mem = '128MB'";
                 unhurried(Box::pin(begin_postgres(pool, settings))).await
             }
             Self::Sqlite(_) => self.begin().await,
@@ -90,10 +91,15 @@ impl Database {
 async fn begin_postgres(pool: &Pool, settings: &str) -> Result<Transaction, sqlx::Error> {
     let limits = if patience::is_unhurried() {
         patience::NO_LIMITS
+    } else if pool.keeps_sessions() {
+        // the session has them
+        ""
     } else {
         patience::LIMITS
     };
-    let begin = pool.begin_with(format!("BEGIN; {limits}{settings}"));
+    let parts = ["BEGIN", limits, settings].into_iter();
+    let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
+    let begin = pool.begin_with(parts.join("; "));
     bounded(begin).await.map(Transaction::Postgres)
 }
 
@@ -122,6 +128,15 @@ impl Held {
         match self {
             Self::Postgres(on) => on.is_given_up(),
             Self::Sqlite(_) => false,
+        }
+    }
+
+    /// Gives it to the next who wants one: for when its last statement has ended well, outside of any
+    /// transaction.
+    pub fn keep_warm(self) {
+        match self {
+            Self::Postgres(on) => on.keep_warm(),
+            Self::Sqlite(on) => drop(on),
         }
     }
 }

@@ -8,9 +8,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migration, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgTransactionManager};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection, Executor, PgConnection};
+use sqlx::{Connection, Executor, PgConnection, TransactionManager};
 
 use crate::database::{Database, is_unavailable};
 use crate::patience;
@@ -143,7 +143,9 @@ impl Homes {
     pub async fn open_waiting(target: &Target, wait: Duration) -> Result<Self, HomesError> {
         match target {
             Target::Postgres {
-                max_connections, ..
+                max_connections,
+                direct_url,
+                ..
             } => {
                 let options = PgPoolOptions::new()
                     .max_connections(*max_connections)
@@ -155,7 +157,11 @@ impl Homes {
                             async move { connection.execute(patience::SESSION).await.map(|_| ()) },
                         )
                     })
-                    .after_release(|connection, _| Box::pin(patience::is_alive(connection)))
+                    .after_release(|connection, _| {
+                        // what was begun on it and not ended
+                        PgTransactionManager::start_rollback(connection);
+                        Box::pin(patience::is_alive(connection))
+                    })
                     .before_acquire(|connection, meta| {
                         Box::pin(async move {
                             // a connection in steady use is not pinged; one that slept may be dead
@@ -163,7 +169,9 @@ impl Homes {
                                 || connection.ping().await.is_ok())
                         })
                     });
-                let pool = Pool::connect(options, target.postgres_options()?)
+                // a lone address is refused unless it keeps sessions
+                let keeps_sessions = direct_url.is_none();
+                let pool = Pool::connect(options, target.postgres_options()?, keeps_sessions)
                     .await
                     .map_err(HomesError::Unreachable)?;
                 let database = Database::Postgres(pool);

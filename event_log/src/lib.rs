@@ -30,6 +30,7 @@ mod sqlite;
 pub mod subscriptions;
 pub mod together;
 pub mod wakeups;
+mod warm;
 
 pub use log::EventLog;
 pub use metadata::Metadata;

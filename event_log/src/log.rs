@@ -8,6 +8,7 @@ use cqrs_es::persist::{
     EventUpcaster, PersistedEventRepository, PersistenceError, SerializedEvent,
 };
 use domain::{Aggregate, ClaimChange, KeyScope};
+use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::append::{
@@ -25,11 +26,12 @@ use crate::reader::Reader;
 use crate::repository::SealedRepository;
 use crate::sealing::{self, Place, SealingError};
 use crate::together::{Together, unshared};
-use crate::{execute, fetch_optional, statement};
+use crate::{execute, fetch_all, fetch_optional, statement};
 
 static KNOWN_COMMAND: Statement = statement!("../sql/known_command.sql");
 static FORGET_COMMANDS: Statement = statement!("../sql/forget_commands.sql");
 static CLAIM_HOLDER: Statement = statement!("../sql/claim_holder.sql");
+static HOLDERS_STREAM: Statement = statement!("../sql/holders_stream.sql");
 
 /// A stream folded into its aggregate.
 #[derive(Debug, Clone, Default)]
@@ -223,11 +225,40 @@ impl EventLog {
 
     /// Folds a stream.
     pub async fn load<A: Aggregate>(&self, id: &str) -> Result<Loaded<A>, LogError> {
+        self.fold(self.repository.get_events::<A>(id).await?)
+    }
+
+    /// The stream that holds a claim now, folded: its id and state, in one reading.
+    pub async fn load_holder<A: Aggregate>(
+        &self,
+        scope: &str,
+        value: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Option<(String, Loaded<A>)>, LogError> {
+        let rows = fetch_all!(
+            self.homes.log,
+            StreamRow,
+            HOLDERS_STREAM.on(self.homes.log.engine()),
+            scope,
+            self.claim_value(scope, value),
+            now,
+            A::TYPE
+        )?;
+        let Some(holder) = rows.first().map(|row| row.aggregate_id.clone()) else {
+            return Ok(None);
+        };
+        let events = rows.into_iter().map(SerializedEvent::try_from);
+        let events = events.collect::<Result<_, _>>()?;
+        let loaded = self.fold(self.repository.open(events).await?)?;
+        Ok(Some((holder, loaded)))
+    }
+
+    fn fold<A: Aggregate>(&self, events: Vec<SerializedEvent>) -> Result<Loaded<A>, LogError> {
         let mut loaded = Loaded {
             state: A::default(),
             sequence: 0,
         };
-        for event in self.repository.get_events::<A>(id).await? {
+        for event in events {
             let sequence = event.sequence;
             let event = upcast(&self.upcasters, event);
             let event: A::Event =
@@ -458,6 +489,34 @@ impl EventLog {
             Ok(forgotten)
         }))
         .await
+    }
+}
+
+/// An event as the libraries' repositories read it.
+#[derive(FromRow)]
+struct StreamRow {
+    aggregate_type: String,
+    aggregate_id: String,
+    sequence: i64,
+    event_type: String,
+    event_version: String,
+    payload: String,
+    metadata: String,
+}
+
+impl TryFrom<StreamRow> for SerializedEvent {
+    type Error = LogError;
+
+    fn try_from(row: StreamRow) -> Result<Self, LogError> {
+        Ok(Self {
+            aggregate_id: row.aggregate_id,
+            sequence: usize::try_from(row.sequence).unwrap_or_default(),
+            aggregate_type: row.aggregate_type,
+            event_type: row.event_type,
+            event_version: row.event_version,
+            payload: serde_json::from_str(&row.payload)?,
+            metadata: serde_json::from_str(&row.metadata)?,
+        })
     }
 }
 

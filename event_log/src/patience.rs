@@ -22,8 +22,8 @@ const WARY: Duration = Duration::from_secs(10);
 const TEST: Duration = Duration::from_secs(1);
 
 /// Ends the transactions of a node that vanished, so that its row locks are gone before its leases are;
-/// ends statements before [`STATEMENT`] does. For transactions, since a transaction pooler keeps nothing
-/// else.
+/// ends statements before [`STATEMENT`] does. For transactions where a pooler may stand in between, since it
+/// keeps nothing else.
 pub(crate) const LIMITS: &str = "SET LOCAL statement_timeout = '4500ms'; SET LOCAL lock_timeout = '4s'; SET LOCAL idle_in_transaction_session_timeout = '2s'";
 
 /// The same for whatever runs inside [`unhurried`].
@@ -97,14 +97,19 @@ pub(crate) fn timed_out() -> sqlx::Error {
 
 /// Whether a connection may go back into its pool. The pool asks the server as well, but without end.
 pub(crate) async fn is_alive(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    let given_up = GIVEN_UP.load(Ordering::SeqCst);
-    if given_up == 0 || now().saturating_sub(given_up) > millis(WARY) {
+    if !is_wary() {
         return Ok(true);
     }
     match tokio::time::timeout(TEST, connection.ping()).await {
         Ok(pong) => pong.map(|()| true),
         Err(_) => Err(timed_out()),
     }
+}
+
+/// True for some time after a statement was given up.
+pub(crate) fn is_wary() -> bool {
+    let given_up = GIVEN_UP.load(Ordering::SeqCst);
+    given_up != 0 && now().saturating_sub(given_up) <= millis(WARY)
 }
 
 struct Unfinished;

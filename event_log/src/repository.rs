@@ -10,7 +10,6 @@ use cqrs_es::persist::{
 use postgres_es::PostgresEventRepository;
 use serde_json::Value;
 use sqlite_es::SqliteEventRepository;
-use sqlx::pool::CloseEvent;
 use uuid::Uuid;
 
 use crate::database::Database;
@@ -40,7 +39,8 @@ impl SealedRepository {
         Self { inner, keys }
     }
 
-    async fn open(
+    /// Opens the events of one stream.
+    pub(crate) async fn open(
         &self,
         mut events: Vec<SerializedEvent>,
     ) -> Result<Vec<SerializedEvent>, PersistenceError> {
@@ -71,29 +71,26 @@ impl SealedRepository {
     }
 }
 
-async fn read<T>(
-    mut given_up: CloseEvent,
-    reading: impl Future<Output = Result<T, PersistenceError>>,
-) -> Result<T, PersistenceError> {
-    limited(given_up.do_until(reading))
-        .await
-        .unwrap_or_else(|| Err(timed_out()))
-        .map_err(away)?
-}
-
 fn unknown(error: impl Into<SealingError>) -> PersistenceError {
     PersistenceError::UnknownError(Box::new(error.into()))
 }
 
-/// The repository over the pool as it is now, and what tells that the pool is given up.
-fn on(pool: &Pool) -> (PostgresEventRepository, CloseEvent) {
-    let current = pool.current();
-    let given_up = current.close_event();
-    let repository = PostgresEventRepository::new(current);
-    (
-        repository.with_tables("log.events", "log.snapshots"),
-        given_up,
-    )
+/// Lets `reading` read from the repository over the pool as it is now, until the pool is given up.
+async fn on<T>(
+    pool: &Pool,
+    reading: impl AsyncFnOnce(PostgresEventRepository) -> Result<T, PersistenceError>,
+) -> Result<T, PersistenceError> {
+    let reading = async {
+        let (current, _permit) = pool.lend().await?;
+        let mut given_up = current.close_event();
+        let repository = PostgresEventRepository::new(current);
+        let repository = repository.with_tables("log.events", "log.snapshots");
+        given_up.do_until(reading(repository)).await
+    };
+    limited(reading)
+        .await
+        .unwrap_or_else(|| Err(timed_out()))
+        .map_err(away)?
 }
 
 fn away(error: sqlx::Error) -> PersistenceError {
@@ -111,8 +108,9 @@ impl PersistedEventRepository for SealedRepository {
     ) -> Result<Vec<SerializedEvent>, PersistenceError> {
         let events = match &self.inner {
             Inner::Postgres(pool) => {
-                let (repository, given_up) = on(pool);
-                read(given_up, repository.get_events::<A>(aggregate_id)).await
+                let read =
+                    async |from: PostgresEventRepository| from.get_events::<A>(aggregate_id).await;
+                on(pool, read).await
             }
             Inner::Sqlite(inner) => inner.get_events::<A>(aggregate_id).await,
         }?;
@@ -126,9 +124,10 @@ impl PersistedEventRepository for SealedRepository {
     ) -> Result<Vec<SerializedEvent>, PersistenceError> {
         let events = match &self.inner {
             Inner::Postgres(pool) => {
-                let (repository, given_up) = on(pool);
-                let events = repository.get_last_events::<A>(aggregate_id, last_sequence);
-                read(given_up, events).await
+                let read = async |from: PostgresEventRepository| {
+                    from.get_last_events::<A>(aggregate_id, last_sequence).await
+                };
+                on(pool, read).await
             }
             Inner::Sqlite(inner) => {
                 inner

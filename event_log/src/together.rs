@@ -213,6 +213,10 @@ impl<K: Kind> Drop for Asking<K> {
             }
         }
         waiting.asking = false;
+        drop(waiting);
+        if let Some(held) = self.held.take() {
+            held.keep_warm();
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 //!
 //! A NOTIFY inside the append would serialise commits, so one without content is sent beside it, at most
 //! every `AT_MOST_EVERY` a node, however much was committed meanwhile. A lost one loses nothing: whoever
-//! is woken also looks by itself. On SQLite there is one serving process, which wakes itself.
+//! is woken also looks by itself. A node that was alone when it looked, which it does every second that it
+//! commits, calls nobody. On SQLite there is one serving process, which wakes itself.
 
 use std::time::Duration;
 
@@ -19,6 +20,13 @@ use crate::patience::{self, bounded};
 
 /// Where nodes call each other.
 const CHANNEL: &str = "soulsense_committed";
+/// Whether another connection of that name is there.
+const OTHERS: &str = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $1
+    AND datname = current_database() AND pid <> pg_backend_pid())";
+/// What a node's connection for calls is named.
+const NAME: &str = "soulsense wake-ups";
+/// How long a node that was alone takes itself to be so.
+const ALONE: Duration = Duration::from_secs(1);
 /// Fewer calls than this each second do not slow commits down measurably.
 const AT_MOST_EVERY: Duration = Duration::from_millis(10);
 /// Without a word for so long the connection is tested.
@@ -32,7 +40,7 @@ pub async fn run(target: &Target, appender: &Appender, stop: &CancellationToken)
         return;
     };
     let options = match target.direct_options() {
-        Ok(options) => options.application_name("soulsense wake-ups"),
+        Ok(options) => options.application_name(NAME),
         Err(error) => {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
@@ -45,6 +53,7 @@ pub async fn run(target: &Target, appender: &Appender, stop: &CancellationToken)
         committed: appender.committed(),
         called: 0,
         next: Instant::now(),
+        alone_since: None,
     };
     let mut pause = AT_MOST_EVERY;
     while !stop.is_cancelled() {
@@ -72,6 +81,8 @@ struct Calls {
     called: i64,
     /// When they may be called again.
     next: Instant,
+    /// When nobody else was seen to listen.
+    alone_since: Option<Instant>,
 }
 
 impl Calls {
@@ -118,7 +129,13 @@ async fn listen(
             () = stop.cancelled() => return Ok(()),
             () = calls.due() => {
                 let position = *calls.committed.borrow();
-                bounded((&mut listener).execute(call.as_str())).await?;
+                if calls.alone_since.is_none_or(|since| since.elapsed() >= ALONE) {
+                    let looked = Instant::now();
+                    calls.alone_since = is_alone(&mut listener).await?.then_some(looked);
+                }
+                if calls.alone_since.is_none() {
+                    bounded((&mut listener).execute(call.as_str())).await?;
+                }
                 calls.done(position);
             }
             heard = timeout(QUIET, listener.try_recv()) => match heard {
@@ -130,4 +147,10 @@ async fn listen(
             },
         }
     }
+}
+
+/// True when no other node of this database listens.
+async fn is_alone(listener: &mut PgListener) -> Result<bool, sqlx::Error> {
+    let others = sqlx::query_scalar(OTHERS).bind(NAME).fetch_one(listener);
+    bounded(others).await.map(|others: bool| !others)
 }

@@ -298,7 +298,7 @@ async fn reads_recover_after_their_connections_were_terminated() -> Outcome {
         return Err("not on Postgres".into());
     };
     let reader = Reader::new(installation.homes.log.clone());
-    let mut own = pool.acquire().await?;
+    let mut own = pool.hold().await?;
     sqlx::query(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
           WHERE datname = current_database() AND pid <> pg_backend_pid()",

@@ -155,6 +155,47 @@ async fn of_a_batch_that_names_one_claim_twice_the_first_wins_and_the_second_hea
 }
 
 #[tokio::test]
+async fn a_holder_is_read_with_its_stream_as_when_it_is_loaded() -> Outcome {
+    each_engine(async |installation| {
+        let process = Process::of(installation).await?;
+        let owner = process.member().await?;
+        let name = Personal::Known("Zoë".to_owned());
+        let opened = Event::Opened { owner, name };
+        let counted = || Event::Counted { by: 3 };
+        let log = &process.log;
+        for (id, name) in [("d", "zoe"), ("e", "ida")] {
+            let said = [opened.clone(), counted(), took(name), counted()];
+            assert!(appended(&process.say::<Diary>(id, said).await?));
+            // the same id, but another kind of stream
+            process.say::<Tally>(id, [counted()]).await?;
+        }
+        let other = Process::beside(installation).await?;
+        for (id, name) in [("d", "zoe"), ("e", "ida")] {
+            let loaded = log.load::<Diary>(id).await?;
+            for log in [log, &other.log] {
+                let held = log.load_holder::<Diary>("toy.name", name, now()).await?;
+                let Some((holder, held)) = held else {
+                    return Err(format!("nobody holds {name}").into());
+                };
+                assert_eq!(holder, id);
+                assert_eq!(held.sequence, 4);
+                assert_eq!(held.sequence, loaded.sequence);
+                assert!(held.state == loaded.state, "another state");
+            }
+        }
+        process.say::<Diary>("d", [gave("zoe")]).await?;
+        for free in ["zoe", "nobody"] {
+            let held = log.load_holder::<Diary>("toy.name", free, now()).await?;
+            assert!(held.is_none(), "{free}");
+        }
+        let another = log.load_holder::<Tally>("toy.name", "ida", now()).await?;
+        assert!(another.is_none(), "another kind of stream holds it");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
 async fn a_released_claim_is_free_at_once() -> Outcome {
     each_engine(async |installation| {
         let process = Process::of(installation).await?;

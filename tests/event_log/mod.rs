@@ -5,6 +5,7 @@ mod breaking;
 mod homes;
 mod immutability;
 mod judging;
+mod lending;
 mod making_keys;
 mod proxy;
 pub mod queueing;

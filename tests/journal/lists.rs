@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use super::{delete, full, patch, path_of, plain, written};
+use super::{delete, full, patch, path_of, plain, with, written};
 use crate::support::app::on_each_engine;
 use crate::support::engines::Outcome;
 use crate::support::rebuild::rebuilt_equals_live;
@@ -106,6 +106,48 @@ async fn a_filter_that_leaves_everything_leaves_the_list_as_it_is() -> Outcome {
             cursor = format!("&cursor={}", next.as_str().unwrap_or_default());
         }
         assert_eq!(cursor, "&cursor=", "four pages are all");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn entries_are_read_byte_for_byte_as_the_reply_to_their_writing_had_them() -> Outcome {
+    on_each_engine(async |app| {
+        let asha = app.member("asha").await?;
+        let mut texts = Vec::new();
+        let quoted = with(&json!({
+            "title": "\"{Quoted}\", with a \\ and a \t \u{1f}",
+            "content": "{\"so\": \"it looks like JSON\"}, líneas\nand 🙂",
+            "language": "hi",
+            "sleep_hours": 7.33,
+        }));
+        for body in [full(), plain("0123456789"), quoted] {
+            app.later(TimeDelta::microseconds(1));
+            let reply = written(&asha, body).await?;
+            let path = path_of(&reply);
+            // nothing that names self-harm is in it
+            let text = reply.text.replace(r#","support":null}"#, "}");
+            assert_eq!(asha.get(&path).await?.text, text);
+            texts.push((path, text));
+        }
+        app.later(TimeDelta::minutes(1));
+        let (path, text) = &mut texts[0];
+        let revised = patch(&asha, path, "*", json!({"title": null, "mood_rating": 3})).await?;
+        *text = revised.text.replace(r#","support":null}"#, "}");
+        texts.reverse();
+        let items: Vec<&str> = texts.iter().map(|(_, text)| text.as_str()).collect();
+        let list = asha.get("/journal").await?;
+        let expected = format!(r#"{{"items":[{}],"next":null}}"#, items.join(","));
+        assert_eq!(list.text, expected);
+        let page = asha.get("/journal?limit=2").await?;
+        let next = page
+            .text
+            .strip_prefix(&format!(r#"{{"items":[{},{}],"next":"#, items[0], items[1]));
+        let next = next.and_then(|next| next.strip_suffix('}'));
+        assert_eq!(next, Some(page.at("/next").to_string().as_str()));
+        let none = asha.get("/journal?mood_min=10").await?;
+        assert_eq!(none.text, r#"{"items":[],"next":null}"#);
         Ok(())
     })
     .await

@@ -1,12 +1,13 @@
 //! Nodes call each other when something is committed, sparingly, and without each other they still look.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use event_log::append::{Appender, Bounds};
 use event_log::database::Engine;
 use event_log::homes::Target;
 use event_log::wakeups;
-use sqlx::postgres::PgListener;
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use sqlx::{Connection, PgConnection};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -68,15 +69,54 @@ async fn a_commit_on_one_node_wakes_the_other_and_not_for_ever() -> Outcome {
     .await
 }
 
+/// Somebody who hears the calls, under a name.
+async fn listening(
+    installation: &Installation,
+    name: &str,
+) -> Result<PgListener, Box<dyn std::error::Error>> {
+    let Target::Postgres { url, .. } = installation.target() else {
+        return Err("not on Postgres".into());
+    };
+    let options = PgConnectOptions::from_str(url)?.application_name(name);
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .connect_lazy_with(options);
+    let mut listener = PgListener::connect_with(&pool).await?;
+    listener.listen("soulsense_committed").await?;
+    Ok(listener)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_calls_nobody_while_it_is_alone_and_others_within_a_second() -> Outcome {
+    told(async || {
+        let installation = Installation::on(Engine::Postgres).await?;
+        let mut stranger = listening(&installation, "somebody else").await?;
+        let (appender, _task) = Appender::start(installation.target(), Bounds::default()).await?;
+        let stop = CancellationToken::new();
+        calling(&installation, &appender, &stop).await;
+        for commit in 0..20 {
+            appender
+                .append(command(&format!("alone{commit}"), "{}"))
+                .await?;
+            sleep(Duration::from_millis(20)).await;
+        }
+        let called = timeout(Duration::from_millis(300), stranger.recv()).await;
+        assert!(called.is_err(), "a call to nobody");
+        let mut node = listening(&installation, "soulsense wake-ups").await?;
+        sleep(Duration::from_secs(1)).await;
+        appender.append(command("two", "{}")).await?;
+        timeout(Duration::from_secs(5), node.recv()).await??;
+        stop.cancel();
+        Ok(())
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn many_commits_make_few_calls() -> Outcome {
     told(async || {
         let installation = Installation::on(Engine::Postgres).await?;
-        let Target::Postgres { url, .. } = installation.target() else {
-            return Err("not on Postgres".into());
-        };
-        let mut listener = PgListener::connect(url).await?;
-        listener.listen("soulsense_committed").await?;
+        let mut listener = listening(&installation, "soulsense wake-ups").await?;
         let (appender, _task) = Appender::start(installation.target(), Bounds::default()).await?;
         let stop = CancellationToken::new();
         calling(&installation, &appender, &stop).await;

@@ -294,6 +294,7 @@ impl Call<'_> {
             status: parts.status,
             headers: parts.headers,
             body,
+            text: String::from_utf8_lossy(&bytes).into_owned(),
         })
     }
 }
@@ -307,6 +308,8 @@ pub struct Reply {
     pub headers: HeaderMap,
     /// Its body; null when it is empty or no JSON.
     pub body: Value,
+    /// The same as it came.
+    pub text: String,
 }
 
 impl Reply {

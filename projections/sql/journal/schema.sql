@@ -1,30 +1,14 @@
--- Entries as they stand. Words are sealed with the entry's own key; patterns is a JSON list of slugs.
+-- Entries as they stand. What one shows is JSON, sealed with the entry's own key; beside it stands what entries
+-- are found and ordered by.
 CREATE TABLE {entries} (
-    id                 UUID             NOT NULL PRIMARY KEY,
-    account_id         UUID             NOT NULL,
-    created_at         TIMESTAMPTZ      NOT NULL,
-    updated_at         TIMESTAMPTZ      NOT NULL,
-    deleted            BOOLEAN          NOT NULL,
-    revision           BIGINT           NOT NULL,
-    title              BYTEA,
-    content            BYTEA            NOT NULL,
-    tags               BYTEA            NOT NULL,
-    stress_triggers    BYTEA,
-    daily_schedule     BYTEA,
-    mood_rating        BIGINT,
-    energy_level       BIGINT,
-    stress_level       BIGINT,
-    sleep_quality      BIGINT,
-    sleep_hours        DOUBLE PRECISION,
-    work_hours         DOUBLE PRECISION,
-    screen_time_mins   BIGINT,
-    language           TEXT             NOT NULL,
-    entry_date         DATE             NOT NULL,
-    sentiment_compound DOUBLE PRECISION,
-    sentiment_score    DOUBLE PRECISION,
-    sentiment_label    TEXT,
-    patterns           TEXT             NOT NULL,
-    word_count         BIGINT           NOT NULL,
-    reading_time_mins  DOUBLE PRECISION NOT NULL
+    id          UUID        NOT NULL PRIMARY KEY,
+    account_id  UUID        NOT NULL,
+    created_at  TIMESTAMPTZ NOT NULL,
+    deleted     BOOLEAN     NOT NULL,
+    updated_at  TIMESTAMPTZ NOT NULL,
+    revision    BIGINT      NOT NULL,
+    entry_date  DATE        NOT NULL,
+    mood_rating BIGINT,
+    shown       BYTEA       NOT NULL
 );
 CREATE INDEX {#entries}_by_place ON {entries} (account_id, created_at, id);

@@ -2,6 +2,7 @@
 
 mod projection;
 pub mod queries;
+mod shown;
 
 pub use projection::Entries;
 

@@ -7,15 +7,16 @@ use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
 use cqrs_es::Aggregate;
 use domain::identity::account::{Account, AccountEvent};
-use domain::journal::entry::{Derived, Entry, EntryBody, EntryEvent, Hours};
+use domain::journal::entry::{Derived, Entry, EntryBody, EntryEvent};
 use domain::personal::Personal;
 use event_log::database::Statement;
 use event_log::keys::{DataKey, KeyError};
+use event_log::reader::ReadError;
 use event_log::sealing::{Cell, SealingError, seal_column};
 use event_log::{execute_rows, statement};
-use serde::Serialize;
 use uuid::Uuid;
 
+use super::shown;
 use crate::fact::{Event, Fact};
 use crate::projection::{Projection, ProjectionError, Writer};
 
@@ -53,30 +54,14 @@ struct Row {
     words: Words,
 }
 
-/// The columns that a revision writes anew; strings are sealed.
+/// The columns that a revision writes anew.
 struct Words {
     updated_at: DateTime<Utc>,
     revision: i64,
-    title: Option<Vec<u8>>,
-    content: Vec<u8>,
-    tags: Vec<u8>,
-    stress_triggers: Option<Vec<u8>>,
-    daily_schedule: Option<Vec<u8>>,
-    mood_rating: Option<i64>,
-    energy_level: Option<i64>,
-    stress_level: Option<i64>,
-    sleep_quality: Option<i64>,
-    sleep_hours: Option<f64>,
-    work_hours: Option<f64>,
-    screen_time_mins: Option<i64>,
-    language: &'static str,
     entry_date: NaiveDate,
-    sentiment_compound: Option<f64>,
-    sentiment_score: Option<f64>,
-    sentiment_label: Option<&'static str>,
-    patterns: String,
-    word_count: i64,
-    reading_time_mins: f64,
+    mood_rating: Option<i64>,
+    /// Sealed.
+    shown: Vec<u8>,
 }
 
 /// Binds the columns of [`Words`] in their order; on which engine is for the compiler to know.
@@ -84,26 +69,9 @@ macro_rules! bind_words {
     ($row:ident, $words:expr) => {
         $row.push_bind($words.updated_at);
         $row.push_bind($words.revision);
-        $row.push_bind($words.title.as_deref());
-        $row.push_bind($words.content.as_slice());
-        $row.push_bind($words.tags.as_slice());
-        $row.push_bind($words.stress_triggers.as_deref());
-        $row.push_bind($words.daily_schedule.as_deref());
-        $row.push_bind($words.mood_rating);
-        $row.push_bind($words.energy_level);
-        $row.push_bind($words.stress_level);
-        $row.push_bind($words.sleep_quality);
-        $row.push_bind($words.sleep_hours);
-        $row.push_bind($words.work_hours);
-        $row.push_bind($words.screen_time_mins);
-        $row.push_bind($words.language);
         $row.push_bind($words.entry_date);
-        $row.push_bind($words.sentiment_compound);
-        $row.push_bind($words.sentiment_score);
-        $row.push_bind($words.sentiment_label);
-        $row.push_bind($words.patterns.as_str());
-        $row.push_bind($words.word_count);
-        $row.push_bind($words.reading_time_mins);
+        $row.push_bind($words.mood_rating);
+        $row.push_bind($words.shown.as_slice());
     };
 }
 
@@ -114,7 +82,7 @@ impl Projection for Entries {
     }
 
     fn version(&self) -> i64 {
-        1
+        2
     }
 
     fn schema(&self) -> &'static str {
@@ -276,46 +244,22 @@ impl Words {
         key: Option<&DataKey>,
     ) -> Result<Self, ProjectionError> {
         let key = key.ok_or(SealingError::Key(KeyError::Missing))?;
-        let seal = |column, plain: &str| seal_column(key, cell(column, &id), plain);
-        let seal_some =
-            |column, plain: Option<&String>| plain.map(|plain| seal(column, plain)).transpose();
+        let members = shown::members(body, derived).map_err(ReadError::from)?;
         Ok(Self {
             updated_at,
             revision,
-            title: seal_some("title", body.title.as_ref())?,
-            content: seal("content", &body.content)?,
-            tags: seal("tags", &json(&body.tags))?,
-            stress_triggers: seal_some("stress_triggers", body.stress_triggers.as_ref())?,
-            daily_schedule: seal_some("daily_schedule", body.daily_schedule.as_ref())?,
-            mood_rating: body.mood_rating.map(i64::from),
-            energy_level: body.energy_level.map(i64::from),
-            stress_level: body.stress_level.map(i64::from),
-            sleep_quality: body.sleep_quality.map(i64::from),
-            sleep_hours: body.sleep_hours.map(Hours::get),
-            work_hours: body.work_hours.map(Hours::get),
-            screen_time_mins: body.screen_time_mins.map(i64::from),
-            language: body.language.code(),
             entry_date: body.entry_date,
-            sentiment_compound: derived.sentiment.map(|sentiment| sentiment.compound),
-            sentiment_score: derived.sentiment.map(|sentiment| sentiment.score),
-            sentiment_label: derived.sentiment.map(|sentiment| sentiment.label.slug()),
-            patterns: json(&derived.patterns),
-            word_count: i64::from(derived.word_count),
-            reading_time_mins: derived.reading_time_mins,
+            mood_rating: body.mood_rating.map(i64::from),
+            shown: seal_column(key, cell(&id), &members)?,
         })
     }
 }
 
-/// Where a sealed column of an entry belongs.
-pub(super) fn cell<'a>(column: &'static str, row: &'a (dyn Display + 'a)) -> Cell<'a> {
+/// Where what an entry shows belongs, sealed.
+pub(super) fn cell<'a>(row: &'a (dyn Display + 'a)) -> Cell<'a> {
     Cell {
         table: TABLE,
-        column,
+        column: "shown",
         row,
     }
-}
-
-/// Lists of strings and slugs, which always serialise.
-fn json(list: &impl Serialize) -> String {
-    serde_json::to_string(list).unwrap_or_default()
 }

@@ -142,15 +142,14 @@ async fn ask_for_second_factor(
 async fn find(node: &Node, identifier: &str) -> Result<(AccountId, Account), Problem> {
     let name = Username::parse(identifier);
     let name = name.as_ref().map_or("", Username::as_str);
-    let holder = node
+    let held = node
         .log
-        .claim_holder(USERNAME_SCOPE, name, node.clock.now())
+        .load_holder::<Account>(USERNAME_SCOPE, name, node.clock.now())
         .await
         .map_err(log_failed)?;
-    let id: AccountId = holder
-        .map(|holder| holder.parse().map_err(Problem::internal))
-        .transpose()?
-        .unwrap_or_default();
-    let loaded = node.accounts.load(&id.to_string()).await?;
+    let Some((holder, loaded)) = held else {
+        return Ok(Default::default());
+    };
+    let id = holder.parse().map_err(Problem::internal)?;
     Ok((id, loaded.state))
 }

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::not_found;
-use super::reply::{JournalEntry, Revision};
+use super::reply::{self, JournalEntry, Revision};
 use crate::http::Problem;
 use crate::http::caller::Caller;
 use crate::http::command::Models;
@@ -79,7 +79,7 @@ pub(super) async fn list(
 ) -> Result<impl IntoResponse, Problem> {
     let (limit, after, filter) = query.judged().map_err(Problem::invalid)?;
     let page = queries::list(&models, caller.account.0, filter, after, limit).await?;
-    Ok(Json(Listed::<JournalEntry>::from(page)))
+    reply::listed(&page)
 }
 
 /// One entry
@@ -105,7 +105,7 @@ pub(super) async fn entry(
         .await?
         .ok_or_else(not_found)?;
     let etag = ETag::from(entry.revision.unsigned_abs());
-    Ok((etag, Json(JournalEntry::from(entry))))
+    Ok((etag, reply::kept(&entry)?))
 }
 
 /// Every version that an entry has had, the newest first

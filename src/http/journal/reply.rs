@@ -8,6 +8,7 @@ use domain::journal::patterns::Pattern;
 use domain::journal::support::{self, support_for};
 use domain::sentiment;
 use projections::journal::queries;
+use projections::page::Page;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -16,7 +17,10 @@ use super::not_found;
 use crate::commands::Done;
 use crate::http::Problem;
 use crate::http::command::Position;
-use crate::http::extract::{ETag, Json};
+use crate::http::extract::{ETag, Json, JsonText};
+
+/// At most so many bytes of a reply are around the members of an entry, or around its page.
+const AROUND: usize = 192;
 
 /// A journal entry.
 #[derive(Debug, Serialize, ToSchema)]
@@ -185,32 +189,46 @@ impl JournalEntry {
     }
 }
 
-impl From<queries::Entry> for JournalEntry {
-    fn from(entry: queries::Entry) -> Self {
-        Self {
-            id: entry.id,
-            title: entry.title,
-            content: entry.content,
-            tags: entry.tags,
-            mood_rating: entry.mood_rating,
-            energy_level: entry.energy_level,
-            stress_level: entry.stress_level,
-            sleep_quality: entry.sleep_quality,
-            sleep_hours: entry.sleep_hours,
-            work_hours: entry.work_hours,
-            screen_time_mins: entry.screen_time_mins,
-            stress_triggers: entry.stress_triggers,
-            daily_schedule: entry.daily_schedule,
-            language: entry.language.code(),
-            entry_date: entry.entry_date,
-            sentiment: entry.sentiment.map(Sentiment::from),
-            patterns: slugs(&entry.patterns),
-            word_count: entry.word_count,
-            reading_time_mins: entry.reading_time_mins,
-            created_at: entry.created_at,
-            updated_at: entry.updated_at,
+/// An entry as its read model keeps it: a [`JournalEntry`] whose members stand there as JSON already.
+pub(super) fn kept(entry: &queries::Entry) -> Result<JsonText, Problem> {
+    let mut text = Vec::with_capacity(entry.members.len() + AROUND);
+    write(entry, &mut text).map_err(Problem::internal)?;
+    Ok(JsonText(text))
+}
+
+/// A page of them: a [`Listed<JournalEntry>`](crate::http::paging::Listed).
+pub(super) fn listed(page: &Page<queries::Entry>) -> Result<JsonText, Problem> {
+    let sizes = page.items.iter().map(|entry| entry.members.len() + AROUND);
+    let mut text = Vec::with_capacity(sizes.sum::<usize>() + AROUND);
+    write_page(page, &mut text).map_err(Problem::internal)?;
+    Ok(JsonText(text))
+}
+
+fn write_page(page: &Page<queries::Entry>, text: &mut Vec<u8>) -> serde_json::Result<()> {
+    text.extend_from_slice(br#"{"items":["#);
+    for (at, entry) in page.items.iter().enumerate() {
+        if at > 0 {
+            text.push(b',');
         }
+        write(entry, text)?;
     }
+    text.extend_from_slice(br#"],"next":"#);
+    serde_json::to_writer(&mut *text, &page.next)?;
+    text.push(b'}');
+    Ok(())
+}
+
+fn write(entry: &queries::Entry, text: &mut Vec<u8>) -> serde_json::Result<()> {
+    text.extend_from_slice(br#"{"id":"#);
+    serde_json::to_writer(&mut *text, &entry.id)?;
+    text.push(b',');
+    text.extend_from_slice(entry.members.as_bytes());
+    text.extend_from_slice(br#","created_at":"#);
+    serde_json::to_writer(&mut *text, &entry.created_at)?;
+    text.extend_from_slice(br#","updated_at":"#);
+    serde_json::to_writer(&mut *text, &entry.updated_at)?;
+    text.push(b'}');
+    Ok(())
 }
 
 fn slugs(patterns: &[Pattern]) -> Vec<&'static str> {
