@@ -293,8 +293,13 @@ impl Projector {
         *self.seen.write().unwrap_or_else(PoisonError::into_inner) = running;
     }
 
-    /// Takes what is free, drops what is gone.
-    async fn assign(&self, which: Which, owned: &mut Vec<Owned>) -> Result<(), ReadError> {
+    /// Takes what is free and not `busy`, drops what is gone.
+    async fn assign(
+        &self,
+        which: Which,
+        owned: &mut Vec<Owned>,
+        busy: impl Fn(&Generation) -> bool,
+    ) -> Result<(), ReadError> {
         let rows = self.generations.list().await?;
         owned.retain(|mine| {
             rows.iter().any(|row| {
@@ -306,7 +311,8 @@ impl Projector {
             })
         });
         let mut taken = Vec::new();
-        for row in rows.iter().filter(|row| which.takes(row) && !row.stopped) {
+        let free = |row: &&Generation| which.takes(row) && !row.stopped && !busy(row);
+        for row in rows.iter().filter(free) {
             let Some(projection) = self.parts.projections.iter().find(|projection| {
                 projection.name() == row.projection && projection.version() == row.version
             }) else {

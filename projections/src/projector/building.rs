@@ -69,7 +69,8 @@ impl Projector {
     /// Looks at the generations when it is time to, then one round. True when there is more to do now.
     async fn turn(&self, task: &mut Task) -> Result<bool, ReadError> {
         if task.looked.is_none_or(|at| at.elapsed() >= POLL_FOR_NOBODY) {
-            self.assign(Which::Building, &mut task.owned).await?;
+            self.assign(Which::Building, &mut task.owned, |_| false)
+                .await?;
             task.looked = Some(Instant::now());
         }
         self.index(&mut task.owned).await;

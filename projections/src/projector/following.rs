@@ -22,15 +22,42 @@ use super::{
     waits_for_database,
 };
 use crate::fact::Fact;
+use crate::generations::Generation;
 
 /// What has ended.
 enum Ended {
     /// What is new was read, for the generations of this number.
     Read(u64, Result<Vec<Fact>, ReadError>),
-    /// A generation has folded up to a position, or is not this node's any more.
-    Folded(i64, Option<Box<Owned>>),
+    /// A generation has folded what was read for all, or is not this node's any more.
+    Folded(Lease, Option<Box<Owned>>),
     /// Generations have folded a page that was read for them alone.
-    FoldedAlone(usize, Result<Vec<Owned>, Unread>),
+    FoldedAlone(Vec<Lease>, Result<Vec<Owned>, Unread>),
+}
+
+/// Name of a projection, number of the copy, epoch of the owner.
+type Lease = (&'static str, i64, i64);
+
+fn lease(mine: &Owned) -> Lease {
+    let name = mine.given.projection.name();
+    (name, mine.generation, mine.epoch)
+}
+
+/// A generation that is folding.
+struct Folding {
+    lease: Lease,
+    given: Given,
+    /// Where it will be, if it folds what was read for all.
+    to: Option<i64>,
+}
+
+impl Folding {
+    fn new(mine: &Owned, to: Option<i64>) -> Self {
+        Self {
+            lease: lease(mine),
+            given: mine.given.clone(),
+            to,
+        }
+    }
 }
 
 /// What the task looks after.
@@ -38,16 +65,14 @@ struct Task<'p> {
     projector: &'p Projector,
     /// Those that have nothing in hand, the one that has waited longest first.
     resting: VecDeque<Owned>,
-    /// How many are folding.
-    folding: usize,
-    /// Where those will be that fold what was read for all.
-    heading: Vec<i64>,
+    folding: Vec<Folding>,
     under_way: FuturesUnordered<BoxFuture<'p, Ended>>,
     is_reading: bool,
     /// There may be more in the log than was read.
     is_behind: bool,
-    /// What all of them are given. Whenever they change the number goes up, and what was read is read again:
-    /// payloads were opened for the former ones.
+    /// All of them. Whenever they change the number goes up, and what was read is read again: payloads were
+    /// opened for the former ones.
+    leases: Vec<Lease>,
     given: Arc<[Given]>,
     number: u64,
     /// What was read after `from` up to `end`.
@@ -96,11 +121,11 @@ impl<'p> Task<'p> {
         Self {
             projector,
             resting: VecDeque::new(),
-            folding: 0,
-            heading: Vec::new(),
+            folding: Vec::new(),
             under_way: FuturesUnordered::new(),
             is_reading: false,
             is_behind: true,
+            leases: Vec::new(),
             given: Arc::default(),
             number: 0,
             facts: VecDeque::new(),
@@ -112,45 +137,34 @@ impl<'p> Task<'p> {
         }
     }
 
-    /// Begins what can be begun now. Looks at the generations when it is time to, once none of them is folding.
+    /// Begins what can be begun now; looks at the generations when it is time to.
     async fn begin(&mut self) -> Result<(), ReadError> {
         if Instant::now() < self.not_before {
             return Ok(());
         }
-        let is_due = self.looked.is_none_or(|at| at.elapsed() >= POLL_FOR_NOBODY);
-        if is_due && self.folding == 0 {
+        if self.looked.is_none_or(|at| at.elapsed() >= POLL_FOR_NOBODY) {
             self.look().await?;
             self.looked = Some(Instant::now());
         }
-        if !is_due || self.folding == 0 {
-            self.fold();
-        }
+        self.fold();
         self.read();
         Ok(())
     }
 
     /// Takes what is free, drops what is gone, and saves the checkpoints that ran ahead of their rows.
     async fn look(&mut self) -> Result<(), ReadError> {
-        let which = |owned: &[Owned]| -> Vec<_> {
-            let mut which: Vec<_> = owned
-                .iter()
-                .map(|mine| (mine.given.projection.name(), mine.generation, mine.epoch))
-                .collect();
-            which.sort_unstable();
-            which
+        let mut resting: Vec<Owned> = self.resting.drain(..).collect();
+        let is_folding = |row: &Generation| {
+            let mut folding = self.folding.iter().map(|one| one.lease);
+            folding
+                .any(|(name, generation, _)| row.projection == name && row.generation == generation)
         };
-        let mut owned: Vec<Owned> = self.resting.drain(..).collect();
-        let before = which(&owned);
-        let assigned = self.projector.assign(Which::Following, &mut owned).await;
-        if which(&owned) != before {
-            self.number += 1;
-            self.given = owned.iter().map(|mine| mine.given.clone()).collect();
-            self.facts.clear();
-            self.end = owned.iter().map(|mine| mine.position).max().unwrap_or(0);
-            self.from = self.end;
-            self.is_behind = true;
-        }
-        self.resting = owned.into();
+        let assigned = self
+            .projector
+            .assign(Which::Following, &mut resting, is_folding)
+            .await;
+        self.resting = resting.into();
+        self.changed();
         assigned?;
         for mine in &mut self.resting {
             if self.projector.save(mine, false).await? {
@@ -161,12 +175,33 @@ impl<'p> Task<'p> {
         Ok(())
     }
 
+    /// Begins anew with what is read, if others are looked after than before.
+    fn changed(&mut self) {
+        let folding = self.folding.iter().map(|one| one.lease);
+        let mut leases: Vec<Lease> = self.resting.iter().map(lease).chain(folding).collect();
+        leases.sort_unstable();
+        if leases == self.leases {
+            return;
+        }
+        self.leases = leases;
+        self.number += 1;
+        let folding = self.folding.iter().map(|one| &one.given);
+        let resting = self.resting.iter().map(|mine| &mine.given);
+        self.given = resting.chain(folding).cloned().collect();
+        let resting = self.resting.iter().map(|mine| mine.position);
+        let folding = self.folding.iter().filter_map(|one| one.to);
+        self.end = resting.chain(folding).max().unwrap_or(self.end);
+        self.from = self.end;
+        self.facts.clear();
+        self.is_behind = true;
+    }
+
     /// Lets every generation fold what it has not folded yet, as many of them at a time as may be.
     fn fold(&mut self) {
         let now = Instant::now();
         let mut alone: BTreeMap<(i64, i64), Vec<Owned>> = BTreeMap::new();
         for _ in 0..self.resting.len() {
-            if self.folding >= self.projector.parallel() {
+            if self.folding.len() >= self.projector.parallel() {
                 break;
             }
             let Some(mine) = self.resting.pop_front() else {
@@ -175,10 +210,9 @@ impl<'p> Task<'p> {
             if mine.position >= self.end || mine.not_before > now {
                 self.resting.push_back(mine);
             } else if mine.position >= self.from && mine.limit() == PAGE {
-                self.folding += 1;
                 self.fold_next(mine);
             } else {
-                self.folding += 1;
+                self.folding.push(Folding::new(&mine, None));
                 let place = (mine.position, mine.limit());
                 alone.entry(place).or_default().push(mine);
             }
@@ -186,9 +220,9 @@ impl<'p> Task<'p> {
         for ((after, limit), cluster) in alone {
             let (projector, range) = (self.projector, (after, self.end));
             self.under_way.push(Box::pin(async move {
-                let size = cluster.len();
+                let leases = cluster.iter().map(lease).collect();
                 let folded = projector.fold_alone(cluster, range, limit).await;
-                Ended::FoldedAlone(size, folded)
+                Ended::FoldedAlone(leases, folded)
             }));
         }
     }
@@ -204,11 +238,11 @@ impl<'p> Task<'p> {
             .cloned()
             .collect();
         let to = page.last().map_or(self.end, |last| last.recorded.position);
-        self.heading.push(to);
-        let projector = self.projector;
+        self.folding.push(Folding::new(&mine, Some(to)));
+        let (projector, lease) = (self.projector, lease(&mine));
         self.under_way.push(Box::pin(async move {
             let mine = projector.settle(mine, &page, false).await;
-            Ended::Folded(to, mine.map(Box::new))
+            Ended::Folded(lease, mine.map(Box::new))
         }));
     }
 
@@ -245,7 +279,8 @@ impl<'p> Task<'p> {
             .iter()
             .filter(move |mine| mine.limit() == PAGE && mine.not_before <= now)
             .map(|mine| mine.position);
-        self.heading.iter().copied().chain(resting)
+        let folding = self.folding.iter().filter_map(|one| one.to);
+        folding.chain(resting)
     }
 
     fn end(&mut self, ended: Ended) {
@@ -263,15 +298,12 @@ impl<'p> Task<'p> {
                     Err(error) => self.wait(&error),
                 }
             }
-            Ended::Folded(to, mine) => {
-                self.folding -= 1;
-                if let Some(at) = self.heading.iter().position(|heading| *heading == to) {
-                    self.heading.swap_remove(at);
-                }
+            Ended::Folded(lease, mine) => {
+                self.folding.retain(|one| one.lease != lease);
                 self.resting.extend(mine.map(|mine| *mine));
             }
-            Ended::FoldedAlone(size, folded) => {
-                self.folding -= size;
+            Ended::FoldedAlone(leases, folded) => {
+                self.folding.retain(|one| !leases.contains(&one.lease));
                 match folded {
                     Ok(cluster) => self.resting.extend(cluster),
                     Err((cluster, error)) => {
