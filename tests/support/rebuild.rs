@@ -80,9 +80,10 @@ pub async fn rebuild_all(app: &App) -> Outcome {
 pub async fn settled(app: &App) -> Outcome {
     let began = Instant::now();
     loop {
+        // in this order: what a policy appended before its look at the log ended is in the head
+        let policies = app.node.subscriptions.list().await?;
         let head = app.node.log.reader().head().await?.position;
         let progress = app.node.projector.progress().now();
-        let policies = app.node.subscriptions.list().await?;
         if progress.values().all(|at| at.position >= head)
             && policies.iter().all(|policy| policy.position >= head)
         {
