@@ -109,7 +109,7 @@ impl Revocations {
         &self,
         clock: &Clock,
         stop: &CancellationToken,
-        noticed: impl Fn(&RecordedEvent) + Send + Sync,
+        noticed: impl Fn(&RecordedEvent) + Send,
     ) {
         while tokio::time::timeout(POLL, stop.cancelled()).await.is_err() {
             let look = tokio::time::timeout(PATIENCE, self.look(clock.now(), &noticed));
@@ -126,7 +126,7 @@ impl Revocations {
     async fn look(
         &self,
         now: DateTime<Utc>,
-        noticed: &(impl Fn(&RecordedEvent) + Send + Sync),
+        noticed: &(impl Fn(&RecordedEvent) + Send),
     ) -> Result<(), sqlx::Error> {
         let mut after = self
             .seen
@@ -137,22 +137,18 @@ impl Revocations {
         let began = Instant::now();
         let head = self.reader.head().await?.position;
         while after < head {
-            let show = |event: &RecordedEvent| {
-                noticed(event);
-                if moves_epoch(event) || ends_session(event) {
-                    self.seen
-                        .write()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .note(event);
-                }
-            };
-            let Some(last) = self.reader.visit(after, head, PAGE, show).await? else {
+            let page = self.reader.recent_page(after, head, PAGE).await?;
+            let Some(last) = page.last().map(|event| event.position) else {
                 break;
             };
-            self.seen
-                .write()
-                .unwrap_or_else(PoisonError::into_inner)
-                .position = last;
+            for event in &page {
+                noticed(event);
+            }
+            let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
+            for event in &page {
+                seen.note(event);
+            }
+            seen.position = last;
             after = last;
         }
         let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
@@ -166,25 +162,19 @@ impl Revocations {
 
 impl Seen {
     fn note(&mut self, event: &RecordedEvent) {
-        if moves_epoch(event)
+        let moves_epoch = event.aggregate_type == Account::TYPE
+            && AccountEvent::EPOCH_TYPES.contains(&event.event_type.as_str());
+        if moves_epoch
             && let (Ok(account), Ok(epoch)) =
                 (event.aggregate_id.parse(), u64::try_from(event.sequence))
         {
             self.accounts.insert(account, (epoch, event.recorded_at));
         }
-        if ends_session(event)
+        if event.aggregate_type == Session::TYPE
+            && event.event_type == "session_revoked"
             && let Ok(session) = event.aggregate_id.parse()
         {
             self.sessions.insert(session, event.recorded_at);
         }
     }
-}
-
-fn moves_epoch(event: &RecordedEvent) -> bool {
-    event.aggregate_type == Account::TYPE
-        && AccountEvent::EPOCH_TYPES.contains(&event.event_type.as_str())
-}
-
-fn ends_session(event: &RecordedEvent) -> bool {
-    event.aggregate_type == Session::TYPE && event.event_type == "session_revoked"
 }

@@ -212,45 +212,49 @@ impl Reader {
         fetch_one!(self.database, Head, HEAD.on(self.database.engine()))
     }
 
-    /// At most `limit` events after a position up to `to`, in order, as the log has them now.
+    /// At most `limit` events after a position up to `to`, in order.
     pub async fn page(
         &self,
         after: i64,
         to: i64,
         limit: i64,
     ) -> Result<Vec<RecordedEvent>, sqlx::Error> {
-        let page = fetch_all!(
+        fetch_all!(
             self.database,
             RecordedEvent,
             PAGE.on(self.database.engine()),
             after,
             to,
             limit
-        )?;
-        self.recent.keep(after, &page);
-        Ok(page)
+        )
     }
 
-    /// Shows at most `limit` events after a position up to `to`, in order, and gives the last one's position;
-    /// `None` when there is none. What this reader or a clone of it has just read is not fetched again, so that
-    /// fewer may be shown than there are.
-    pub async fn visit(
+    /// The same at the end of the log, where others follow: it is kept for [`recent_page`](Self::recent_page).
+    pub async fn newest_page(
         &self,
         after: i64,
         to: i64,
         limit: i64,
-        mut show: impl FnMut(&RecordedEvent) + Send,
-    ) -> Result<Option<i64>, sqlx::Error> {
-        let known = self.recent.after(after, to, limit);
-        if let Some(last) = known.last() {
-            for event in &known {
-                show(event);
-            }
-            return Ok(Some(last.position));
-        }
+    ) -> Result<Vec<RecordedEvent>, sqlx::Error> {
         let page = self.page(after, to, limit).await?;
-        page.iter().for_each(show);
-        Ok(page.last().map(|last| last.position))
+        self.recent.keep(after, &page);
+        Ok(page)
+    }
+
+    /// The same; what this reader or a clone of it has just read there is not fetched again, so that it may be
+    /// fewer than there are.
+    pub async fn recent_page(
+        &self,
+        after: i64,
+        to: i64,
+        limit: i64,
+    ) -> Result<Vec<Arc<RecordedEvent>>, sqlx::Error> {
+        let known = self.recent.after(after, to, limit);
+        if !known.is_empty() {
+            return Ok(known);
+        }
+        let page = self.newest_page(after, to, limit).await?;
+        Ok(page.into_iter().map(Arc::new).collect())
     }
 
     /// All events of one stream, in order.

@@ -7,9 +7,8 @@ use std::sync::Arc;
 use event_log::reader::ReadError;
 use tokio::task::JoinHandle;
 
-use crate::fact::{Fact, read_page};
-use crate::projection::Projection;
-use crate::projector::Parts;
+use crate::fact::Fact;
+use crate::projector::{Given, Parts};
 use crate::threads::{joined, on_a_thread};
 
 /// Most events of a page of a rebuild.
@@ -37,16 +36,16 @@ struct Pending {
 }
 
 impl Ahead {
-    /// The events after a position up to `to`, opened where one of the projections reads them; begins to
-    /// read what comes after, as far as `head`.
+    /// The events after a position up to `to`, opened where one of these reads them; begins to read
+    /// what comes after, as far as `head`.
     pub(crate) async fn page(
         &mut self,
         parts: &Parts,
-        projections: &[Arc<dyn Projection>],
+        given: &[Given],
         (after, to): (i64, i64),
         head: i64,
     ) -> Result<Arc<Vec<Fact>>, ReadError> {
-        let readers: Vec<&'static str> = projections.iter().map(|one| one.name()).collect();
+        let readers: Vec<&'static str> = given.iter().map(|one| one.projection.name()).collect();
         let next = self.pages.front().map(|page| (page.after, page.to));
         if readers != self.readers || next.is_some_and(|next| next != (after, to)) {
             self.pages.clear();
@@ -58,7 +57,7 @@ impl Ahead {
             if next > head || next <= end {
                 break;
             }
-            self.pages.push_back(read(parts, projections, end, next));
+            self.pages.push_back(read(parts, given, end, next));
             end = next;
         }
         match self.pages.pop_front() {
@@ -76,21 +75,11 @@ impl Ahead {
     }
 }
 
-fn read(parts: &Parts, projections: &[Arc<dyn Projection>], after: i64, to: i64) -> Pending {
-    let parts = parts.clone();
-    let readers: Vec<_> = projections
-        .iter()
-        .filter(|projection| projection.reads_payloads())
-        .cloned()
-        .collect();
+fn read(parts: &Parts, given: &[Given], after: i64, to: i64) -> Pending {
+    let (parts, given) = (parts.clone(), given.to_vec());
     let page = on_a_thread(async move || {
         let page = parts.reader.page(after, to, to - after).await?;
-        read_page(&parts.keys, &parts.upcasters, page, |event| {
-            readers
-                .iter()
-                .any(|one| one.handles(&event.aggregate_type, &event.event_type))
-        })
-        .await
+        parts.open(page, &given).await
     });
     Pending { after, to, page }
 }

@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::fact::{Fact, read_page};
 use crate::gate::Gate;
 use crate::generations::{Advance, Generation, Generations, State};
 use crate::progress::{Progress, Reached};
@@ -75,6 +76,18 @@ impl std::fmt::Debug for Parts {
     }
 }
 
+impl Parts {
+    /// Opens what one of these reads, and decodes it.
+    pub(crate) async fn open(
+        &self,
+        page: Vec<RecordedEvent>,
+        given: &[Given],
+    ) -> Result<Vec<Fact>, ReadError> {
+        let wanted = |event: &RecordedEvent| given.iter().any(|one| one.reads(event));
+        read_page(&self.keys, &self.upcasters, page, wanted).await
+    }
+}
+
 /// Runs the projections of one node.
 #[derive(Debug, Clone)]
 pub struct Projector {
@@ -102,9 +115,9 @@ impl Which {
 }
 
 /// What a generation is given of the log.
-#[derive(Clone)]
-struct Given {
-    projection: Arc<dyn Projection>,
+#[derive(Debug, Clone)]
+pub(crate) struct Given {
+    pub(crate) projection: Arc<dyn Projection>,
     /// Where the events stand that it leaves out.
     skipped: Arc<BTreeSet<i64>>,
 }

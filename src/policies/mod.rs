@@ -218,21 +218,22 @@ async fn turn(
     let Some(lease) = course.hold(policy, node, head).await? else {
         return Ok(Turn::Elsewhere);
     };
-    let mut handled: Vec<RecordedEvent> = Vec::new();
-    let mut last = course.position;
-    if last < head {
-        let show = |event: &RecordedEvent| {
-            if policy.handles(&event.aggregate_type, &event.event_type) {
-                handled.push(event.clone());
-            }
-        };
-        last = reader.visit(last, head, PAGE, show).await?.unwrap_or(last);
-    }
-    let done = if (course.position + 1..head).contains(&last) {
+    let page = if course.position < head {
+        reader.recent_page(course.position, head, PAGE).await?
+    } else {
+        Vec::new()
+    };
+    let last = page.last().map_or(course.position, |event| event.position);
+    let done = if last < head && !page.is_empty() {
         Turn::More
     } else {
         Turn::Done
     };
+    let handled: Vec<RecordedEvent> = page
+        .iter()
+        .filter(|event| policy.handles(&event.aggregate_type, &event.event_type))
+        .map(|event| RecordedEvent::clone(event))
+        .collect();
     if handled.is_empty() {
         course.position = last;
         let is_due = course.saved.is_none_or(|at| at.elapsed() >= SAVE);

@@ -201,13 +201,8 @@ impl Projector {
         range: (i64, i64),
         head: Head,
     ) -> Result<Vec<Owned>, Unread> {
-        let projections: Vec<_> = cluster
-            .iter()
-            .map(|mine| Arc::clone(&mine.given.projection))
-            .collect();
-        let page = ahead
-            .page(&self.parts, &projections, range, head.position)
-            .await;
+        let given: Vec<_> = cluster.iter().map(|mine| mine.given.clone()).collect();
+        let page = ahead.page(&self.parts, &given, range, head.position).await;
         let page = match page {
             Ok(page) => page,
             Err(error) => return Err((cluster, error)),

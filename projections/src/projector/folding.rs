@@ -4,13 +4,12 @@ use std::borrow::Borrow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use event_log::RecordedEvent;
 use event_log::database::{Engine, is_unavailable};
 use event_log::reader::ReadError;
 use futures::StreamExt;
 
 use super::{Given, Owned, Projector, SAVE, Unread};
-use crate::fact::{Fact, read_page};
+use crate::fact::Fact;
 use crate::generations::Advance;
 use crate::projection::{ProjectionError, Writer};
 
@@ -57,9 +56,8 @@ impl Projector {
         limit: i64,
         given: &[Given],
     ) -> Result<Vec<Fact>, ReadError> {
-        let page = self.parts.reader.page(after, to, limit).await?;
-        let wanted = |event: &RecordedEvent| given.iter().any(|one| one.reads(event));
-        read_page(&self.parts.keys, &self.parts.upcasters, page, wanted).await
+        let page = self.parts.reader.newest_page(after, to, limit).await?;
+        self.parts.open(page, given).await
     }
 
     /// Transactions that run at the same time.
