@@ -20,6 +20,8 @@ use crate::database::{is_storage_full, is_unavailable};
 use crate::homes::{HomesError, Target};
 use crate::pool::Pool;
 use crate::postgres::PostgresWriter;
+use crate::reader::RecordedEvent;
+use crate::recent::Recent;
 use crate::sqlite::SqliteWriter;
 
 /// One event, sealed and serialised.
@@ -121,6 +123,35 @@ impl Append {
             .iter()
             .map(|event| event.payload.len() + event.metadata.len() + 256)
             .sum()
+    }
+
+    /// The events as they stand in the log now, recorded at one time after a position.
+    fn into_recorded(
+        self,
+        mut after: i64,
+        at: DateTime<Utc>,
+    ) -> impl Iterator<Item = RecordedEvent> {
+        let sequences = self.expected + 1..;
+        sequences.zip(self.events).map(move |(sequence, event)| {
+            after += 1;
+            RecordedEvent {
+                aggregate_type: self.aggregate_type.to_owned(),
+                aggregate_id: self.aggregate_id.clone(),
+                sequence,
+                event_type: event.event_type,
+                event_version: event.event_version,
+                payload: event.payload,
+                metadata: event.metadata,
+                position: after,
+                event_id: event.event_id,
+                recorded_at: at,
+                correlation_id: self.correlation_id,
+                causation_id: self.causation_id,
+                actor_id: self.actor_id.clone(),
+                subject_id: self.subject_id,
+                content_hash: event.content_hash.to_vec(),
+            }
+        })
     }
 
     /// The subject whose erasure this command starts.
@@ -225,13 +256,22 @@ struct Job {
     _budget: OwnedSemaphorePermit,
 }
 
+/// What a process knows to be committed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// The newest position that it has committed itself.
+    pub position: i64,
+    /// How often other nodes have said that they have committed something.
+    pub calls: u64,
+}
+
 /// A handle to the appender task; clones share the task.
 #[derive(Debug, Clone)]
 pub struct Appender {
     queue: mpsc::Sender<Job>,
     budget: Arc<Semaphore>,
     permits: usize,
-    head: watch::Sender<i64>,
+    committed: watch::Sender<Committed>,
     batches: Arc<Counters>,
     closing: CancellationToken,
 }
@@ -256,14 +296,15 @@ impl Appender {
         target: &Target,
         bounds: Bounds,
     ) -> Result<(Self, AppenderTask), HomesError> {
-        Self::start_beside(target, None, bounds).await
+        Self::start_beside(target, None, Arc::default(), bounds).await
     }
 
     /// The same beside a pool: when it is given up, a statement under way is tried again on a new
-    /// connection.
-    pub async fn start_beside(
+    /// connection. What is committed is handed to `recent`.
+    pub(crate) async fn start_beside(
         target: &Target,
         pool: Option<Pool>,
+        recent: Arc<Recent>,
         bounds: Bounds,
     ) -> Result<(Self, AppenderTask), HomesError> {
         let writer = match target {
@@ -278,14 +319,15 @@ impl Appender {
             .div_ceil(PERMIT_BYTES)
             .clamp(1, Semaphore::MAX_PERMITS);
         let budget = Arc::new(Semaphore::new(permits));
-        let (head, _) = watch::channel(0);
+        let (committed, _) = watch::channel(Committed::default());
         let batches = Arc::new(Counters::new(bounds.batch));
         let closing = CancellationToken::new();
         let task = Task {
             jobs,
             writer,
             bounds,
-            head: head.clone(),
+            recent,
+            committed: committed.clone(),
             batches: Arc::clone(&batches),
             closing: closing.clone(),
         };
@@ -295,7 +337,7 @@ impl Appender {
                 queue,
                 budget,
                 permits,
-                head,
+                committed,
                 batches,
                 closing,
             },
@@ -336,11 +378,10 @@ impl Appender {
         self.closing.cancel();
     }
 
-    /// The newest position this process has committed; changes also when another node has committed something
-    /// ([`Appender::wake`]), and so wakes readers.
+    /// What is known to be committed: wakes readers when this process or another node has committed something.
     #[must_use]
-    pub fn committed(&self) -> watch::Receiver<i64> {
-        self.head.subscribe()
+    pub fn committed(&self) -> watch::Receiver<Committed> {
+        self.committed.subscribe()
     }
 
     /// Sizes of the batches that this process has written.
@@ -351,7 +392,7 @@ impl Appender {
 
     /// Wakes readers of this process though it has committed nothing: another node has.
     pub fn wake(&self) {
-        self.head.send_modify(|_| ());
+        self.committed.send_modify(|known| known.calls += 1);
     }
 
     /// True when one more command would be refused, for whoever has other work to do first.
@@ -365,6 +406,22 @@ impl Appender {
     pub fn queued(&self) -> usize {
         self.queue.max_capacity() - self.queue.capacity()
     }
+}
+
+/// What became of a batch.
+pub(crate) struct Written {
+    /// One a command, in order.
+    pub(crate) verdicts: Vec<Verdict>,
+    /// Set where every command was appended just now.
+    pub(crate) recorded: Option<Recorded>,
+}
+
+/// Where a batch stands in the log.
+pub(crate) struct Recorded {
+    /// The position before its first event.
+    pub(crate) after: i64,
+    /// When it was committed, by the database clock.
+    pub(crate) at: DateTime<Utc>,
 }
 
 /// Why a batch was not written.
@@ -396,13 +453,13 @@ enum Writer {
 }
 
 impl Writer {
-    async fn write(&mut self, batch: &[&Append]) -> Result<Vec<Verdict>, WriteError> {
-        let verdicts = match self {
+    async fn write(&mut self, batch: &[&Append]) -> Result<Written, WriteError> {
+        let written = match self {
             Self::Postgres(writer) => writer.write(batch).await,
             Self::Sqlite(writer) => writer.write(batch).await,
         }?;
-        if verdicts.len() == batch.len() {
-            return Ok(verdicts);
+        if written.verdicts.len() == batch.len() {
+            return Ok(written);
         }
         let short = "a batch came back without all its verdicts";
         Err(WriteError::Unavailable(sqlx::Error::Protocol(short.into())))
@@ -413,7 +470,8 @@ struct Task {
     jobs: mpsc::Receiver<Job>,
     writer: Writer,
     bounds: Bounds,
-    head: watch::Sender<i64>,
+    recent: Arc<Recent>,
+    committed: watch::Sender<Committed>,
     batches: Arc<Counters>,
     closing: CancellationToken,
 }
@@ -444,7 +502,78 @@ impl Task {
             waiting.extend(arrived.drain(..));
             let batch = take_batch(&mut waiting, self.bounds.batch);
             self.batches.add(batch.len());
-            write_batch(&mut self.writer, batch, self.bounds.patience, &self.head).await;
+            self.write_batch(batch).await;
+        }
+    }
+
+    async fn write_batch(&mut self, batch: Vec<Job>) {
+        let deadline = Instant::now() + self.bounds.patience;
+        let mut parts = VecDeque::from([batch]);
+        while let Some(mut part) = parts.pop_front() {
+            match write_until(&mut self.writer, &part, deadline).await {
+                Ok(written) => self.settle(part, written),
+                Err(WriteError::Unavailable(error)) => {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        commands = part.len(),
+                        "the event log does not answer"
+                    );
+                    for job in part {
+                        let _gone = job.reply.send(Err(AppendError::Unknown));
+                    }
+                }
+                Err(WriteError::Full(error)) => {
+                    let error = Arc::new(error);
+                    for job in part {
+                        let _gone = job.reply.send(Err(AppendError::Full(Arc::clone(&error))));
+                    }
+                }
+                Err(WriteError::Data(error)) if part.len() == 1 => {
+                    tracing::error!(error = %data_error(&error), "the event log refuses a command's data");
+                    let error = Arc::new(error);
+                    for job in part {
+                        let _gone = job
+                            .reply
+                            .send(Err(AppendError::Refused(Arc::clone(&error))));
+                    }
+                }
+                Err(WriteError::Data(_)) => {
+                    let second = part.split_off(part.len() / 2);
+                    parts.push_front(second);
+                    parts.push_front(part);
+                }
+            }
+        }
+    }
+
+    /// Hands on what is committed, wakes who reads it, and gives everybody their verdict.
+    fn settle(&self, part: Vec<Job>, written: Written) {
+        let newest = written.verdicts.iter().filter_map(|verdict| match verdict {
+            Verdict::Appended { position, .. } => Some(*position),
+            _ => None,
+        });
+        let newest = newest.max();
+        let (appends, replies): (Vec<_>, Vec<_>) =
+            part.into_iter().map(|job| (job.append, job.reply)).unzip();
+        if let Some(Recorded { after, at }) = written.recorded {
+            let mut last = after;
+            let events = appends.into_iter().flat_map(|append| {
+                let first = last;
+                last += i64::try_from(append.events.len()).unwrap_or(i64::MAX);
+                append.into_recorded(first, at)
+            });
+            let page: Vec<_> = events.map(Arc::new).collect();
+            self.recent.keep(after, &page);
+        }
+        if let Some(newest) = newest {
+            self.committed.send_if_modified(|known| {
+                let moved = known.position < newest;
+                known.position = newest.max(known.position);
+                moved
+            });
+        }
+        for (reply, verdict) in replies.into_iter().zip(written.verdicts) {
+            let _gone = reply.send(Ok(verdict));
         }
     }
 }
@@ -513,66 +642,6 @@ fn names(append: &Append) -> Vec<(u8, Vec<u8>)> {
     names
 }
 
-async fn write_batch(
-    writer: &mut Writer,
-    batch: Vec<Job>,
-    patience: Duration,
-    head: &watch::Sender<i64>,
-) {
-    let deadline = Instant::now() + patience;
-    let mut parts = VecDeque::from([batch]);
-    while let Some(mut part) = parts.pop_front() {
-        match write_until(writer, &part, deadline).await {
-            Ok(verdicts) => {
-                let newest = verdicts.iter().filter_map(|verdict| match verdict {
-                    Verdict::Appended { position, .. } => Some(*position),
-                    _ => None,
-                });
-                if let Some(newest) = newest.max() {
-                    head.send_if_modified(|head| {
-                        let moved = *head < newest;
-                        *head = newest.max(*head);
-                        moved
-                    });
-                }
-                for (job, verdict) in part.into_iter().zip(verdicts) {
-                    let _gone = job.reply.send(Ok(verdict));
-                }
-            }
-            Err(WriteError::Unavailable(error)) => {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    commands = part.len(),
-                    "the event log does not answer"
-                );
-                for job in part {
-                    let _gone = job.reply.send(Err(AppendError::Unknown));
-                }
-            }
-            Err(WriteError::Full(error)) => {
-                let error = Arc::new(error);
-                for job in part {
-                    let _gone = job.reply.send(Err(AppendError::Full(Arc::clone(&error))));
-                }
-            }
-            Err(WriteError::Data(error)) if part.len() == 1 => {
-                tracing::error!(error = %data_error(&error), "the event log refuses a command's data");
-                let error = Arc::new(error);
-                for job in part {
-                    let _gone = job
-                        .reply
-                        .send(Err(AppendError::Refused(Arc::clone(&error))));
-                }
-            }
-            Err(WriteError::Data(_)) => {
-                let second = part.split_off(part.len() / 2);
-                parts.push_front(second);
-                parts.push_front(part);
-            }
-        }
-    }
-}
-
 /// A refusal without the refused value, which may be somebody's words.
 fn data_error(error: &sqlx::Error) -> String {
     match error {
@@ -588,7 +657,7 @@ async fn write_until(
     writer: &mut Writer,
     part: &[Job],
     deadline: Instant,
-) -> Result<Vec<Verdict>, WriteError> {
+) -> Result<Written, WriteError> {
     let appends: Vec<&Append> = part.iter().map(|job| &job.append).collect();
     let mut pause = Duration::from_millis(5);
     let mut told = false;

@@ -180,11 +180,13 @@ impl EventLog {
             Database::Postgres(pool) => Some(pool.clone()),
             Database::Sqlite(_) => None,
         };
-        let (appender, task) = Appender::start_beside(homes.target(), pool, bounds).await?;
+        let reader = Reader::new(homes.log.clone());
+        let recent = Arc::clone(reader.recent());
+        let (appender, task) = Appender::start_beside(homes.target(), pool, recent, bounds).await?;
         let repository = SealedRepository::new(&homes.log, Arc::clone(&keys));
         Ok((
             Self {
-                reader: Reader::new(homes.log.clone()),
+                reader,
                 homes,
                 keys,
                 appender,

@@ -5,7 +5,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Executor, FromRow, PgPool};
 use uuid::Uuid;
 
-use crate::append::{Append, Verdict, WriteError};
+use crate::append::{Append, Recorded, Verdict, WriteError, Written};
 use crate::database::{Engine, Statement};
 use crate::homes::HomesError;
 use crate::patience;
@@ -51,7 +51,7 @@ impl PostgresWriter {
         })
     }
 
-    pub(crate) async fn write(&mut self, batch: &[&Append]) -> Result<Vec<Verdict>, WriteError> {
+    pub(crate) async fn write(&mut self, batch: &[&Append]) -> Result<Written, WriteError> {
         let Some(pool) = &self.pool else {
             return self.try_to_write(batch).await;
         };
@@ -64,7 +64,7 @@ impl PostgresWriter {
         given_up.do_until(self.try_to_write(batch)).await?
     }
 
-    async fn try_to_write(&mut self, batch: &[&Append]) -> Result<Vec<Verdict>, WriteError> {
+    async fn try_to_write(&mut self, batch: &[&Append]) -> Result<Written, WriteError> {
         // taken out while in use: a connection whose statement was given up is never used again
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
@@ -168,10 +168,7 @@ impl<'a> Columns<'a> {
     }
 }
 
-async fn call(
-    connection: &mut PgConnection,
-    batch: &[&Append],
-) -> Result<Vec<Verdict>, sqlx::Error> {
+async fn call(connection: &mut PgConnection, batch: &[&Append]) -> Result<Written, sqlx::Error> {
     let columns = Columns::of(batch);
     let rows: Vec<Row> = sqlx::query_as(APPEND.on(Engine::Postgres))
         .bind(columns.c_type)
@@ -207,14 +204,23 @@ async fn call(
     if let [
         Row {
             command: 0,
-            last_position: Some(before),
+            last_position: Some(after),
+            last_sequence: at,
             ..
         },
     ] = rows.as_slice()
     {
-        return Ok(all_appended(batch, *before));
+        let recorded = at.and_then(DateTime::from_timestamp_micros);
+        return Ok(Written {
+            verdicts: all_appended(batch, *after),
+            recorded: recorded.map(|at| Recorded { after: *after, at }),
+        });
     }
-    rows.into_iter().map(verdict).collect()
+    let verdicts = rows.into_iter().map(verdict).collect::<Result<_, _>>()?;
+    Ok(Written {
+        verdicts,
+        recorded: None,
+    })
 }
 
 /// The verdicts where every command is appended, after the given position.

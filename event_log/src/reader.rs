@@ -111,7 +111,7 @@ struct RoleOnly {
 #[derive(Debug, Clone)]
 pub struct OpenedEvent {
     /// The event as stored.
-    pub recorded: RecordedEvent,
+    pub recorded: Arc<RecordedEvent>,
     /// Its payload, or why it does not open.
     pub payload: Result<Value, Arc<ReadError>>,
     /// The key its personal values are sealed with, which also seals what is derived from them.
@@ -229,20 +229,26 @@ impl Reader {
         )
     }
 
+    /// What is kept of the newest events.
+    pub(crate) fn recent(&self) -> &Arc<Recent> {
+        &self.recent
+    }
+
     /// The same at the end of the log, where others follow: it is kept for [`recent_page`](Self::recent_page).
     pub async fn newest_page(
         &self,
         after: i64,
         to: i64,
         limit: i64,
-    ) -> Result<Vec<RecordedEvent>, sqlx::Error> {
+    ) -> Result<Vec<Arc<RecordedEvent>>, sqlx::Error> {
         let page = self.page(after, to, limit).await?;
+        let page = page.into_iter().map(Arc::new).collect::<Vec<_>>();
         self.recent.keep(after, &page);
         Ok(page)
     }
 
-    /// The same; what this reader or a clone of it has just read there is not fetched again, so that it may be
-    /// fewer than there are.
+    /// The same; what this process has just committed or read there is not fetched again, so that it may be fewer
+    /// than there are.
     pub async fn recent_page(
         &self,
         after: i64,
@@ -253,8 +259,14 @@ impl Reader {
         if !known.is_empty() {
             return Ok(known);
         }
-        let page = self.newest_page(after, to, limit).await?;
-        Ok(page.into_iter().map(Arc::new).collect())
+        self.newest_page(after, to, limit).await
+    }
+
+    /// Of the events after a position what this process has just committed or read, at most `limit`, without a
+    /// look at the log: there may be more, and nothing is kept of what is not new.
+    #[must_use]
+    pub fn kept_page(&self, after: i64, limit: i64) -> Vec<Arc<RecordedEvent>> {
+        self.recent.after(after, i64::MAX, limit)
     }
 
     /// All events of one stream, in order.
@@ -354,9 +366,10 @@ impl Reader {
 /// is reported in its place; only a keys home that does not answer fails the whole page.
 pub async fn open_page(
     keys: &Keys,
-    page: Vec<RecordedEvent>,
+    page: impl IntoIterator<Item = impl Into<Arc<RecordedEvent>>>,
     wanted: impl Fn(&RecordedEvent) -> bool,
 ) -> Result<Vec<OpenedEvent>, ReadError> {
+    let page: Vec<Arc<RecordedEvent>> = page.into_iter().map(Into::into).collect();
     let parsed: Vec<Result<Value, ReadError>> = page
         .iter()
         .map(|event| {

@@ -1,4 +1,5 @@
-//! The end of the log as this process read it last: several follow it, and each event is fetched once for all.
+//! The end of the log as this process has committed or read it last: several follow it, and an event is fetched at
+//! most once for all, its own events not even that.
 //! What is committed never changes, so nothing in here grows stale. It is as sealed as in the log.
 
 use std::collections::VecDeque;
@@ -53,8 +54,8 @@ impl Recent {
             .collect()
     }
 
-    /// Keeps a page that was read after a position, if it leads on from what is kept or stands beyond it.
-    pub(crate) fn keep(&self, after: i64, page: &[RecordedEvent]) {
+    /// Keeps a page that stands after a position, if it leads on from what is kept or stands beyond it.
+    pub(crate) fn keep(&self, after: i64, page: &[Arc<RecordedEvent>]) {
         let mut kept = self.kept();
         let end = kept.end();
         if page.last().is_none_or(|last| last.position <= end) {
@@ -68,7 +69,7 @@ impl Recent {
         }
         for event in page.iter().filter(|event| event.position > end) {
             kept.bytes += bytes(event);
-            kept.events.push_back(Arc::new(event.clone()));
+            kept.events.push_back(Arc::clone(event));
         }
         while kept.events.len() > EVENTS || kept.bytes > BYTES {
             let Some(first) = kept.events.pop_front() else {
@@ -88,8 +89,8 @@ mod tests {
 
     use super::*;
 
-    fn event(position: i64, size: usize) -> RecordedEvent {
-        RecordedEvent {
+    fn event(position: i64, size: usize) -> Arc<RecordedEvent> {
+        Arc::new(RecordedEvent {
             aggregate_type: String::new(),
             aggregate_id: String::new(),
             sequence: 1,
@@ -105,10 +106,10 @@ mod tests {
             actor_id: String::new(),
             subject_id: None,
             content_hash: Vec::new(),
-        }
+        })
     }
 
-    fn page(after: i64, to: i64) -> Vec<RecordedEvent> {
+    fn page(after: i64, to: i64) -> Vec<Arc<RecordedEvent>> {
         (after + 1..=to).map(|at| event(at, 10)).collect()
     }
 

@@ -8,7 +8,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection};
 use uuid::Uuid;
 
-use crate::append::{Append, ClaimAction, Verdict, WriteError};
+use crate::append::{Append, ClaimAction, Recorded, Verdict, WriteError, Written};
 use crate::homes::{HomesError, Target};
 
 const LAST_EVENT: &str = "SELECT position, recorded_at FROM events ORDER BY position DESC LIMIT 1";
@@ -48,7 +48,7 @@ impl SqliteWriter {
         })
     }
 
-    pub(crate) async fn write(&mut self, batch: &[&Append]) -> Result<Vec<Verdict>, WriteError> {
+    pub(crate) async fn write(&mut self, batch: &[&Append]) -> Result<Written, WriteError> {
         // taken out while in use: a connection whose transaction was given up is never used again
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
@@ -67,14 +67,14 @@ impl SqliteWriter {
 async fn transact(
     connection: &mut SqliteConnection,
     batch: &[&Append],
-) -> Result<Vec<Verdict>, sqlx::Error> {
+) -> Result<Written, sqlx::Error> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     let last: Option<(i64, DateTime<Utc>)> = sqlx::query_as(LAST_EVENT)
         .fetch_optional(&mut *transaction)
         .await?;
-    let (start, last) = last.unwrap_or_default();
+    let (after, last) = last.unwrap_or_default();
     let now = wall_clock().max(last);
-    let mut position = start;
+    let mut position = after;
     let mut verdicts = Vec::with_capacity(batch.len());
     for append in batch {
         let verdict = match judge(&mut transaction, append, now).await? {
@@ -83,12 +83,17 @@ async fn transact(
         };
         verdicts.push(verdict);
     }
-    if position == start {
+    if position == after {
         transaction.rollback().await?;
     } else {
         transaction.commit().await?;
     }
-    Ok(verdicts)
+    let events: usize = batch.iter().map(|append| append.events.len()).sum();
+    let all_appended = i64::try_from(events) == Ok(position - after);
+    Ok(Written {
+        verdicts,
+        recorded: all_appended.then_some(Recorded { after, at: now }),
+    })
 }
 
 /// The database clock: SQLite has none of its own, so it is this machine's.

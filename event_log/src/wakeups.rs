@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::append::Appender;
+use crate::append::{Appender, Committed};
 use crate::homes::Target;
 use crate::patience::{self, bounded};
 
@@ -76,7 +76,7 @@ pub async fn run(target: &Target, appender: &Appender, stop: &CancellationToken)
 
 /// What this node has to tell.
 struct Calls {
-    committed: watch::Receiver<i64>,
+    committed: watch::Receiver<Committed>,
     /// The newest position the others were called for.
     called: i64,
     /// When they may be called again.
@@ -89,7 +89,7 @@ impl Calls {
     /// Returns when there is something to tell and it may be told.
     async fn due(&mut self) {
         // other nodes' calls change it too, without a newer position
-        while *self.committed.borrow_and_update() <= self.called {
+        while self.committed.borrow_and_update().position <= self.called {
             if self.committed.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
@@ -128,7 +128,7 @@ async fn listen(
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = calls.due() => {
-                let position = *calls.committed.borrow();
+                let position = calls.committed.borrow().position;
                 if calls.alone_since.is_none_or(|since| since.elapsed() >= ALONE) {
                     let looked = Instant::now();
                     calls.alone_since = is_alone(&mut listener).await?.then_some(looked);

@@ -41,7 +41,7 @@ pub enum Event {
 #[derive(Debug, Clone)]
 pub struct Fact {
     /// As stored.
-    pub recorded: RecordedEvent,
+    pub recorded: Arc<RecordedEvent>,
     /// What it says, or why it cannot be read.
     pub event: Result<Event, Arc<ReadError>>,
     /// The key it is sealed with; `None` for an event without personal values.
@@ -53,7 +53,7 @@ pub struct Fact {
 pub async fn read_page(
     keys: &Keys,
     upcasters: &[Box<dyn EventUpcaster>],
-    page: Vec<RecordedEvent>,
+    page: impl IntoIterator<Item = impl Into<Arc<RecordedEvent>>>,
     wanted: impl Fn(&RecordedEvent) -> bool,
 ) -> Result<Vec<Fact>, ReadError> {
     let opened = open_page(keys, page, |event| {

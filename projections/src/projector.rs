@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use cqrs_es::persist::EventUpcaster;
 use event_log::RecordedEvent;
+use event_log::append::Committed;
 use event_log::database::Database;
 use event_log::keys::Keys;
 use event_log::reader::{ReadError, Reader};
@@ -80,7 +81,7 @@ impl Parts {
     /// Opens what one of these reads, and decodes it.
     pub(crate) async fn open(
         &self,
-        page: Vec<RecordedEvent>,
+        page: impl IntoIterator<Item = impl Into<Arc<RecordedEvent>>>,
         given: &[Given],
     ) -> Result<Vec<Fact>, ReadError> {
         let wanted = |event: &RecordedEvent| given.iter().any(|one| one.reads(event));
@@ -227,7 +228,7 @@ impl Projector {
     }
 
     /// Runs until `stop`, woken by `committed`; then gives all leases up.
-    pub async fn run(&self, committed: watch::Receiver<i64>, stop: CancellationToken) {
+    pub async fn run(&self, committed: watch::Receiver<Committed>, stop: CancellationToken) {
         tokio::join!(
             Box::pin(self.follow(committed.clone(), &stop)),
             Box::pin(self.build(committed, &stop)),

@@ -27,7 +27,7 @@ pub async fn read(
         let event = fact.event.map_err(serde_json::Error::custom)?;
         if let Event::Skips(event) = event {
             streams
-                .entry(fact.recorded.aggregate_id)
+                .entry(fact.recorded.aggregate_id.clone())
                 .or_default()
                 .apply(event);
         }

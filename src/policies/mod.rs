@@ -229,10 +229,9 @@ async fn turn(
     } else {
         Turn::Done
     };
-    let handled: Vec<RecordedEvent> = page
-        .iter()
+    let handled: Vec<Arc<RecordedEvent>> = page
+        .into_iter()
         .filter(|event| policy.handles(&event.aggregate_type, &event.event_type))
-        .map(|event| RecordedEvent::clone(event))
         .collect();
     if handled.is_empty() {
         course.position = last;

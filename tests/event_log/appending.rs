@@ -1,11 +1,14 @@
 //! One order for all events: what goes in comes out, once, in place, whoever else is writing.
 
+use std::sync::Arc;
+
 use cqrs_es::persist::PersistedEventRepository;
 use domain::Personal;
 use event_log::RecordedEvent;
 use event_log::append::Verdict;
 use event_log::database::Database;
 use event_log::log::Loaded;
+use futures::future::join_all;
 use postgres_es::PostgresEventRepository;
 use serde_json::Value;
 use sqlite_es::SqliteEventRepository;
@@ -60,6 +63,51 @@ async fn what_is_appended_loads_again() -> Outcome {
         assert_eq!(texts, ["one", "two"]);
         let other: Loaded<Card> = process.log.load("d").await?;
         assert_eq!(other.sequence, 0);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_process_knows_what_it_has_committed_as_it_stands_in_the_log() -> Outcome {
+    each_engine(async |installation| {
+        let process = Process::of(installation).await?;
+        let owner = process.member().await?;
+        let name = Personal::Known("Zoë".to_owned());
+        let opened = Event::Opened { owner, name };
+        let before = process.log.reader().head().await?.position;
+        let together = [
+            ("c", vec![opened, noted(1, "one \u{1f980}")]),
+            ("d", vec![Event::Counted { by: 1 }]),
+            (
+                "e",
+                vec![Event::Counted { by: 2 }, Event::Counted { by: 3 }],
+            ),
+        ];
+        let commands = together
+            .into_iter()
+            .map(|(stream, events)| process.say::<Card>(stream, events));
+        for verdict in join_all(commands).await {
+            verdict?;
+        }
+        let reader = process.log.reader();
+        let kept = reader.kept_page(before, 100);
+        let kept: Vec<RecordedEvent> = kept.into_iter().map(Arc::unwrap_or_clone).collect();
+        assert_eq!(kept.len(), 5);
+        assert_eq!(reader.page(before, i64::MAX, 100).await?, kept);
+
+        // what another process has committed is not known, nor is what follows it taken for the next
+        let other = Process::beside(installation).await?;
+        other.say::<Card>("d", [Event::Counted { by: 1 }]).await?;
+        process.say::<Card>("f", [Event::Counted { by: 1 }]).await?;
+        assert!(reader.kept_page(before + 5, 100).is_empty());
+        assert_eq!(
+            reader
+                .kept_page(before + 6, 100)
+                .first()
+                .map(|event| event.position),
+            Some(before + 7)
+        );
         Ok(())
     })
     .await

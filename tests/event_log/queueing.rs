@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use event_log::append::{Append, AppendError, Appender, Bounds, CommandId, Verdict};
+use event_log::append::{Append, AppendError, Appender, Bounds, CommandId, Committed, Verdict};
 use event_log::database::{Database, Engine, Statement, Transaction};
 use event_log::execute;
 use event_log::reader::Reader;
@@ -275,13 +275,25 @@ async fn committed_positions_are_told_to_whoever_follows() -> Outcome {
     each_engine(async |installation| {
         let appender = start(installation, Bounds::default()).await?;
         let mut committed = appender.committed();
-        assert_eq!(*committed.borrow_and_update(), 0);
+        assert_eq!(*committed.borrow_and_update(), Committed::default());
         appender.append(command("a", "{}")).await?;
         appender.append(command("b", "{}")).await?;
         committed.changed().await?;
-        assert_eq!(*committed.borrow_and_update(), 2);
+        let (position, calls) = (2, 0);
+        assert_eq!(
+            *committed.borrow_and_update(),
+            Committed { position, calls }
+        );
         appender.append(command("b", "{}")).await?;
         assert!(!committed.has_changed()?, "a conflict commits nothing");
+        // who misses neither a call nor a commit when both come at once
+        appender.append(command("c", "{}")).await?;
+        appender.wake();
+        let (position, calls) = (3, 1);
+        assert_eq!(
+            *committed.borrow_and_update(),
+            Committed { position, calls }
+        );
         Ok(())
     })
     .await

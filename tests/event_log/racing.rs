@@ -91,13 +91,22 @@ async fn writer(process: Arc<Process>, book: Arc<Book>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What a reader has come by.
+struct Seen {
+    seen: Vec<RecordedEvent>,
+    /// What its process knew of its own commits meanwhile.
+    known: Vec<Arc<RecordedEvent>>,
+}
+
 /// Reads head-bounded pages until told to stop and everything is read, as a projection would.
-async fn follow(reader: Reader, over: Arc<AtomicBool>) -> Result<Vec<RecordedEvent>, Failure> {
+async fn follow(reader: Reader, over: Arc<AtomicBool>) -> Result<Seen, Failure> {
     let mut seen: Vec<RecordedEvent> = Vec::new();
+    let mut known: Vec<Arc<RecordedEvent>> = Vec::new();
     let mut checkpoint = 0;
     loop {
         let last_round = over.load(Ordering::Acquire);
         let head = reader.head().await?.position;
+        known.extend(reader.kept_page(checkpoint, 50));
         let page = reader.page(checkpoint, head, 50).await?;
         if page.len() < 50 {
             checkpoint = head;
@@ -107,7 +116,7 @@ async fn follow(reader: Reader, over: Arc<AtomicBool>) -> Result<Vec<RecordedEve
         seen.extend(page);
         if checkpoint == head {
             if last_round {
-                return Ok(seen);
+                return Ok(Seen { seen, known });
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -137,9 +146,14 @@ async fn race(processes: Vec<Arc<Process>>) -> Result<(), Failure> {
     let (tried, acknowledged) = (Book::of(&book.tried), Book::of(&book.acknowledged));
     let head = processes[0].log.reader().head().await?.position;
     for reader in readers {
-        let seen = reader.await??;
+        let Seen { seen, known } = reader.await??;
         let positions: Vec<i64> = seen.iter().map(|event| event.position).collect();
         assert_eq!(positions, (1..=head).collect::<Vec<_>>());
+        assert!(!known.is_empty());
+        for event in known {
+            let place = usize::try_from(event.position - 1)?;
+            assert_eq!(seen.get(place), Some(&*event));
+        }
         let ids: HashSet<Uuid> = seen.iter().map(|event| event.event_id).collect();
         assert_eq!(ids.len(), seen.len(), "no event twice");
         assert!(acknowledged.is_subset(&ids), "nothing acknowledged is lost");

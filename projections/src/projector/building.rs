@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use event_log::append::Committed;
 use event_log::database::is_unavailable;
 use event_log::patience::unhurried;
 use event_log::reader::{Head, ReadError};
@@ -36,7 +37,7 @@ impl Projector {
     /// Builds what is to be built until `stop`; then gives all leases up.
     pub(super) async fn build(
         &self,
-        mut committed: watch::Receiver<i64>,
+        mut committed: watch::Receiver<Committed>,
         stop: &CancellationToken,
     ) {
         let mut task = Task::default();

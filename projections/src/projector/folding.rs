@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use event_log::database::{Engine, is_unavailable};
-use event_log::reader::ReadError;
 use futures::StreamExt;
 
 use super::{Given, Owned, Projector, SAVE, Unread};
@@ -33,11 +32,15 @@ impl Projector {
     pub(super) async fn fold_alone(
         &self,
         cluster: Vec<Owned>,
-        range: (i64, i64),
+        (after, to): (i64, i64),
         limit: i64,
     ) -> Result<Vec<Owned>, Unread> {
         let given: Vec<Given> = cluster.iter().map(|mine| mine.given.clone()).collect();
-        let page = match self.read(range, limit, &given).await {
+        let page = async {
+            let page = self.parts.reader.page(after, to, limit).await?;
+            self.parts.open(page, &given).await
+        };
+        let page = match page.await {
             Ok(page) => page,
             Err(error) => return Err((cluster, error)),
         };
@@ -47,17 +50,6 @@ impl Projector {
             .filter_map(futures::future::ready)
             .collect()
             .await)
-    }
-
-    /// At most `limit` events after the first position up to the second, opened where somebody reads them.
-    pub(super) async fn read(
-        &self,
-        (after, to): (i64, i64),
-        limit: i64,
-        given: &[Given],
-    ) -> Result<Vec<Fact>, ReadError> {
-        let page = self.parts.reader.newest_page(after, to, limit).await?;
-        self.parts.open(page, given).await
     }
 
     /// Transactions that run at the same time.

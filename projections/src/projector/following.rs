@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use event_log::append::Committed;
 use event_log::reader::ReadError;
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -68,8 +69,10 @@ struct Task<'p> {
     folding: Vec<Folding>,
     under_way: FuturesUnordered<BoxFuture<'p, Ended>>,
     is_reading: bool,
-    /// There may be more in the log than was read.
-    is_behind: bool,
+    /// What this node knows to be committed.
+    known: Committed,
+    /// There may be more in the log than what is known.
+    is_blind: bool,
     /// All of them. Whenever they change the number goes up, and what was read is read again: payloads were
     /// opened for the former ones.
     leases: Vec<Lease>,
@@ -88,7 +91,7 @@ impl Projector {
     /// Folds what is new until `stop`, woken by `committed`; then gives all leases up.
     pub(super) async fn follow(
         &self,
-        mut committed: watch::Receiver<i64>,
+        mut committed: watch::Receiver<Committed>,
         stop: &CancellationToken,
     ) {
         let mut task = Task::new(self);
@@ -103,9 +106,9 @@ impl Projector {
                 Some(ended) = task.under_way.next(), if !task.under_way.is_empty() => task.end(ended),
                 told = committed.changed(), if is_told => {
                     is_told = told.is_ok();
-                    task.is_behind = true;
+                    task.hear(*committed.borrow_and_update());
                 }
-                _ = tick.tick() => task.is_behind = true,
+                _ = tick.tick() => task.is_blind = true,
                 () = stop.cancelled() => {}
             }
         }
@@ -113,6 +116,25 @@ impl Projector {
             task.end(ended);
         }
         self.give_up(task.resting).await;
+    }
+
+    /// What there is after a position, opened where somebody reads it. Unless this is a look at the log, what the
+    /// process has just committed itself is not read from there.
+    async fn read_new(
+        &self,
+        after: i64,
+        given: &[Given],
+        look: bool,
+    ) -> Result<Vec<Fact>, ReadError> {
+        let reader = &self.parts.reader;
+        let mut page = Vec::new();
+        if !look {
+            page = reader.kept_page(after, PAGE);
+        }
+        if page.is_empty() {
+            page = reader.newest_page(after, i64::MAX, PAGE).await?;
+        }
+        self.parts.open(page, given).await
     }
 }
 
@@ -124,7 +146,8 @@ impl<'p> Task<'p> {
             folding: Vec::new(),
             under_way: FuturesUnordered::new(),
             is_reading: false,
-            is_behind: true,
+            known: Committed::default(),
+            is_blind: true,
             leases: Vec::new(),
             given: Arc::default(),
             number: 0,
@@ -193,7 +216,7 @@ impl<'p> Task<'p> {
         self.end = resting.chain(folding).max().unwrap_or(self.end);
         self.from = self.end;
         self.facts.clear();
-        self.is_behind = true;
+        self.is_blind = true;
     }
 
     /// Lets every generation fold what it has not folded yet, as many of them at a time as may be.
@@ -254,7 +277,7 @@ impl<'p> Task<'p> {
             .positions()
             .filter(|at| (self.from..self.end).contains(at));
         if self.is_reading
-            || !self.is_behind
+            || !(self.is_blind || self.known.position > self.end)
             || self.given.is_empty()
             || self.end - foremost >= PAGE
             || busy.count() > 1
@@ -262,13 +285,19 @@ impl<'p> Task<'p> {
             return;
         }
         self.is_reading = true;
-        self.is_behind = false;
         let (projector, number, end) = (self.projector, self.number, self.end);
         let given = Arc::clone(&self.given);
+        let look = std::mem::take(&mut self.is_blind);
         self.under_way.push(Box::pin(async move {
-            let page = projector.read((end, i64::MAX), PAGE, &given).await;
+            let page = projector.read_new(end, &given, look).await;
             Ended::Read(number, page)
         }));
+    }
+
+    /// Takes what was told for known. The places of other nodes' events nobody has told.
+    fn hear(&mut self, committed: Committed) {
+        self.is_blind |= committed.calls != self.known.calls;
+        self.known = committed;
     }
 
     /// Where those stand, or will stand soon, that fold what was read for all.
@@ -290,11 +319,15 @@ impl<'p> Task<'p> {
                 match page {
                     Ok(page) if number == self.number => {
                         self.pause = POLL;
-                        self.is_behind |= i64::try_from(page.len()) == Ok(PAGE);
-                        self.end = page.last().map_or(self.end, |last| last.recorded.position);
+                        self.is_blind |= i64::try_from(page.len()) == Ok(PAGE);
+                        match page.last() {
+                            Some(last) => self.end = last.recorded.position,
+                            // the log does not have what was told
+                            None => self.known.position = self.end,
+                        }
                         self.facts.extend(page.into_iter().map(Arc::new));
                     }
-                    Ok(_) => self.is_behind = true,
+                    Ok(_) => self.is_blind = true,
                     Err(error) => self.wait(&error),
                 }
             }
@@ -329,7 +362,7 @@ impl<'p> Task<'p> {
 
     /// Begins nothing for a while: the database is away.
     fn wait(&mut self, error: &ReadError) {
-        self.is_behind = true;
+        self.is_blind = true;
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         self.not_before = Instant::now() + self.pause;
         waits_for_database(error);
