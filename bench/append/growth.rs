@@ -1,7 +1,6 @@
 //! What an append costs in a long log, against a short one, in turns.
 //!
-//! Every second command bears a command id, as policies' commands do: its key is a random number, so that
-//! index grows everywhere at once, unlike those of the events.
+//! Every second command bears a command id that is kept for ever, as policies' commands do.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -80,7 +80,7 @@ impl ClaimAction {
 /// A command to remember with its outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandId {
-    /// HMAC of scope and key.
+    /// HMAC of scope and key, after what orders it.
     pub key: Vec<u8>,
     /// HMAC of the request.
     pub request: Vec<u8>,

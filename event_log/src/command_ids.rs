@@ -29,6 +29,9 @@ pub struct Remember {
     pub outcome: Outcome,
     /// When it may be forgotten.
     pub expires_at: Option<DateTime<Utc>>,
+    /// What it follows from, an id that grows with time: keys that are kept for ever are kept in that order, so
+    /// that a long log adds them all at one end of their index.
+    pub cause: Option<Uuid>,
 }
 
 impl Remember {
@@ -44,6 +47,7 @@ impl Remember {
                 aggregate_id: aggregate_id.to_owned(),
             },
             expires_at: None,
+            cause: Some(cause),
         }
     }
 
@@ -61,10 +65,29 @@ impl Remember {
         }
     }
 
-    /// HMAC of scope and key.
+    /// HMAC of scope and key, after the cause if there is one.
     pub(crate) fn hashed_key(&self, secret: &Secret) -> Vec<u8> {
-        secret
-            .hmac(format!("{}\u{0}{}", self.scope, self.key).as_bytes())
-            .to_vec()
+        let cause = self.cause.as_ref().map(Uuid::as_bytes);
+        let hashed = secret.hmac(format!("{}\u{0}{}", self.scope, self.key).as_bytes());
+        let mut key = cause.map_or_else(Vec::new, |cause| cause.to_vec());
+        key.extend_from_slice(&hashed);
+        key
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_remembered_for_ever_is_kept_in_the_order_of_its_causes() {
+        let secret = Secret::new([7; 32]);
+        let causes = (1..100).map(|number| Uuid::from_u128(number << 64));
+        let keys: Vec<_> = causes
+            .map(|cause| Remember::policy("p", cause, "a").hashed_key(&secret))
+            .collect();
+        assert!(keys.is_sorted_by(|one, next| one < next));
+        let other = Remember::policy("q", Uuid::from_u128(1 << 64), "a").hashed_key(&secret);
+        assert_ne!(keys[0], other, "each policy reacts to a cause once");
     }
 }

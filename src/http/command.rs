@@ -80,6 +80,7 @@ impl Intent {
                     aggregate_id: id.to_owned(),
                 },
                 expires_at: Some(node.clock.now() + REMEMBERED),
+                cause: None,
             }),
         };
         Ok(Request {

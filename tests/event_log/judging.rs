@@ -49,6 +49,7 @@ fn remember(key: &str, request: &str, expires_at: Option<DateTime<Utc>>) -> Reme
             aggregate_id: "t".to_owned(),
         },
         expires_at,
+        cause: None,
     }
 }
 

@@ -113,6 +113,7 @@ async fn what_was_begun_under_a_command_id_is_not_begun_again_under_another_stre
                     aggregate_id: entry.to_string(),
                 },
                 expires_at: None,
+                cause: None,
             }))
         };
         // each try makes an id of its own, as a handler does
