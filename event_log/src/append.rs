@@ -125,16 +125,17 @@ impl Append {
             .sum()
     }
 
-    /// The events as they stand in the log now, recorded at one time after a position.
+    /// The events as they stand in the log, the last of them at a position.
     fn into_recorded(
         self,
-        mut after: i64,
-        at: DateTime<Utc>,
+        last: i64,
+        recorded_at: DateTime<Utc>,
     ) -> impl Iterator<Item = RecordedEvent> {
-        let sequences = self.expected + 1..;
-        sequences.zip(self.events).map(move |(sequence, event)| {
-            after += 1;
-            RecordedEvent {
+        let first = last + 1 - i64::try_from(self.events.len()).unwrap_or_default();
+        let places = (first..).zip(self.expected + 1..);
+        places
+            .zip(self.events)
+            .map(move |((position, sequence), event)| RecordedEvent {
                 aggregate_type: self.aggregate_type.to_owned(),
                 aggregate_id: self.aggregate_id.clone(),
                 sequence,
@@ -142,16 +143,15 @@ impl Append {
                 event_version: event.event_version,
                 payload: event.payload,
                 metadata: event.metadata,
-                position: after,
+                position,
                 event_id: event.event_id,
-                recorded_at: at,
+                recorded_at,
                 correlation_id: self.correlation_id,
                 causation_id: self.causation_id,
                 actor_id: self.actor_id.clone(),
                 subject_id: self.subject_id,
                 content_hash: event.content_hash.to_vec(),
-            }
-        })
+            })
     }
 
     /// The subject whose erasure this command starts.
@@ -412,16 +412,8 @@ impl Appender {
 pub(crate) struct Written {
     /// One a command, in order.
     pub(crate) verdicts: Vec<Verdict>,
-    /// Set where every command was appended just now.
-    pub(crate) recorded: Option<Recorded>,
-}
-
-/// Where a batch stands in the log.
-pub(crate) struct Recorded {
-    /// The position before its first event.
-    pub(crate) after: i64,
-    /// When it was committed, by the database clock.
-    pub(crate) at: DateTime<Utc>,
+    /// When it was committed, by the database clock. Set where every command was appended just now.
+    pub(crate) recorded_at: Option<DateTime<Utc>>,
 }
 
 /// Why a batch was not written.
@@ -548,22 +540,22 @@ impl Task {
 
     /// Hands on what is committed, wakes who reads it, and gives everybody their verdict.
     fn settle(&self, part: Vec<Job>, written: Written) {
-        let newest = written.verdicts.iter().filter_map(|verdict| match verdict {
-            Verdict::Appended { position, .. } => Some(*position),
-            _ => None,
-        });
-        let newest = newest.max();
+        let appended: Vec<Option<i64>> = written
+            .verdicts
+            .iter()
+            .map(|verdict| match verdict {
+                Verdict::Appended { position, .. } => Some(*position),
+                _ => None,
+            })
+            .collect();
+        let newest = appended.iter().flatten().max().copied();
         let (appends, replies): (Vec<_>, Vec<_>) =
             part.into_iter().map(|job| (job.append, job.reply)).unzip();
-        if let Some(Recorded { after, at }) = written.recorded {
-            let mut last = after;
-            let events = appends.into_iter().flat_map(|append| {
-                let first = last;
-                last += i64::try_from(append.events.len()).unwrap_or(i64::MAX);
-                append.into_recorded(first, at)
-            });
-            let page: Vec<_> = events.map(Arc::new).collect();
-            self.recent.keep(after, &page);
+        if let Some(at) = written.recorded_at {
+            let appends = appends.into_iter().zip(appended);
+            let events = appends.filter_map(|(append, last)| Some(append.into_recorded(last?, at)));
+            let page: Vec<_> = events.flatten().map(Arc::new).collect();
+            self.recent.keep(&page);
         }
         if let Some(newest) = newest {
             self.committed.send_if_modified(|known| {

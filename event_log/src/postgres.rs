@@ -5,7 +5,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Executor, FromRow, PgPool};
 use uuid::Uuid;
 
-use crate::append::{Append, Recorded, Verdict, WriteError, Written};
+use crate::append::{Append, Verdict, WriteError, Written};
 use crate::database::{Engine, Statement};
 use crate::homes::HomesError;
 use crate::patience;
@@ -204,22 +204,21 @@ async fn call(connection: &mut PgConnection, batch: &[&Append]) -> Result<Writte
     if let [
         Row {
             command: 0,
-            last_position: Some(after),
+            last_position: Some(before),
             last_sequence: at,
             ..
         },
     ] = rows.as_slice()
     {
-        let recorded = at.and_then(DateTime::from_timestamp_micros);
         return Ok(Written {
-            verdicts: all_appended(batch, *after),
-            recorded: recorded.map(|at| Recorded { after: *after, at }),
+            verdicts: all_appended(batch, *before),
+            recorded_at: at.and_then(DateTime::from_timestamp_micros),
         });
     }
     let verdicts = rows.into_iter().map(verdict).collect::<Result<_, _>>()?;
     Ok(Written {
         verdicts,
-        recorded: None,
+        recorded_at: None,
     })
 }
 

@@ -243,7 +243,7 @@ impl Reader {
     ) -> Result<Vec<Arc<RecordedEvent>>, sqlx::Error> {
         let page = self.page(after, to, limit).await?;
         let page = page.into_iter().map(Arc::new).collect::<Vec<_>>();
-        self.recent.keep(after, &page);
+        self.recent.keep(&page);
         Ok(page)
     }
 

@@ -54,13 +54,17 @@ impl Recent {
             .collect()
     }
 
-    /// Keeps a page that stands after a position, if it leads on from what is kept or stands beyond it.
-    pub(crate) fn keep(&self, after: i64, page: &[Arc<RecordedEvent>]) {
+    /// Keeps a page, if it leads on from what is kept or stands beyond it.
+    pub(crate) fn keep(&self, page: &[Arc<RecordedEvent>]) {
         let mut kept = self.kept();
         let end = kept.end();
-        if page.last().is_none_or(|last| last.position <= end) {
+        let (Some(first), Some(last)) = (page.first(), page.last()) else {
+            return;
+        };
+        if last.position <= end {
             return;
         }
+        let after = first.position - 1;
         if after > end || kept.events.is_empty() {
             *kept = Kept {
                 after,
@@ -121,7 +125,7 @@ mod tests {
     #[test]
     fn what_was_read_is_there_for_the_next_who_asks() {
         let recent = Recent::default();
-        recent.keep(3, &page(3, 6));
+        recent.keep(&page(3, 6));
         assert_eq!(positions(&recent, 3, 6, 10), [4, 5, 6]);
         assert_eq!(positions(&recent, 4, 5, 10), [5]);
         assert_eq!(positions(&recent, 3, 9, 2), [4, 5]);
@@ -133,7 +137,7 @@ mod tests {
     fn long_words_do_not_take_more_memory_than_there_is_for_them() {
         let recent = Recent::default();
         for at in 0..100 {
-            recent.keep(at, &[event(at + 1, 100_000)]);
+            recent.keep(&[event(at + 1, 100_000)]);
         }
         assert!(recent.kept().bytes <= BYTES);
         assert_eq!(positions(&recent, 99, 100, 10), [100]);
@@ -148,7 +152,7 @@ mod tests {
         ) {
             let recent = Recent::default();
             for (after, count) in reads {
-                recent.keep(after, &page(after, after + count));
+                recent.keep(&page(after, after + count));
                 prop_assert!(recent.kept().events.len() <= EVENTS);
                 for (after, to, limit) in &asked {
                     let found = positions(&recent, *after, *to, *limit);

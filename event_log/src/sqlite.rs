@@ -8,7 +8,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection};
 use uuid::Uuid;
 
-use crate::append::{Append, ClaimAction, Recorded, Verdict, WriteError, Written};
+use crate::append::{Append, ClaimAction, Verdict, WriteError, Written};
 use crate::homes::{HomesError, Target};
 
 const LAST_EVENT: &str = "SELECT position, recorded_at FROM events ORDER BY position DESC LIMIT 1";
@@ -72,9 +72,9 @@ async fn transact(
     let last: Option<(i64, DateTime<Utc>)> = sqlx::query_as(LAST_EVENT)
         .fetch_optional(&mut *transaction)
         .await?;
-    let (after, last) = last.unwrap_or_default();
+    let (start, last) = last.unwrap_or_default();
     let now = wall_clock().max(last);
-    let mut position = after;
+    let mut position = start;
     let mut verdicts = Vec::with_capacity(batch.len());
     for append in batch {
         let verdict = match judge(&mut transaction, append, now).await? {
@@ -83,16 +83,16 @@ async fn transact(
         };
         verdicts.push(verdict);
     }
-    if position == after {
+    if position == start {
         transaction.rollback().await?;
     } else {
         transaction.commit().await?;
     }
     let events: usize = batch.iter().map(|append| append.events.len()).sum();
-    let all_appended = i64::try_from(events) == Ok(position - after);
+    let all_appended = i64::try_from(events) == Ok(position - start);
     Ok(Written {
         verdicts,
-        recorded: all_appended.then_some(Recorded { after, at: now }),
+        recorded_at: all_appended.then_some(now),
     })
 }
 

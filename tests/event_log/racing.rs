@@ -149,7 +149,7 @@ async fn race(processes: Vec<Arc<Process>>) -> Result<(), Failure> {
         let Seen { seen, known } = reader.await??;
         let positions: Vec<i64> = seen.iter().map(|event| event.position).collect();
         assert_eq!(positions, (1..=head).collect::<Vec<_>>());
-        assert!(!known.is_empty());
+        assert!(!known.is_empty() || processes.len() > 1);
         for event in known {
             let place = usize::try_from(event.position - 1)?;
             assert_eq!(seen.get(place), Some(&*event));
