@@ -301,7 +301,10 @@ where
                 ));
             }
             let types = events.iter().map(DomainEvent::event_type).collect();
-            match self.append(id, &before, events, request).await? {
+            // folded into in place unless somebody still looks at it, and out of memory until that is appended
+            self.forget(id);
+            let before = Arc::unwrap_or_clone(before);
+            match self.append(id, before, events, request).await? {
                 (Verdict::Appended { position, sequence }, state) => {
                     let after = Arc::new(Loaded { state, sequence });
                     self.keep(id, &after);
@@ -330,7 +333,7 @@ where
                     let rejection = A::claim_taken(&scope, &holder);
                     return Err(rejection.map_or(CommandError::Busy, CommandError::Rejected));
                 }
-                (Verdict::Conflict, _) => self.forget(id),
+                (Verdict::Conflict, _) => {}
             }
         }
         Err(CommandError::Busy)
@@ -362,7 +365,7 @@ where
     async fn append(
         &self,
         id: &str,
-        before: &Loaded<A>,
+        before: Loaded<A>,
         events: Vec<A::Event>,
         request: &Request,
     ) -> Result<(Verdict, A), CommandError<A::Error>> {

@@ -124,7 +124,7 @@ impl Ours {
         let remember = remembered.then(|| Remember::policy("benchmark", id, &stream));
         let decided = Decided {
             id: &stream,
-            before: &before,
+            before,
             events: &[(
                 id,
                 LetterEvent::LetterWritten {

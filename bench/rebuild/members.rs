@@ -102,7 +102,7 @@ impl<A: Aggregate> Stream<A> {
         }
         let decided = Decided {
             id: &self.id,
-            before: &self.loaded,
+            before: self.loaded.clone(),
             events: &events,
             metadata,
             remember: None,

@@ -130,7 +130,7 @@ pub struct Decided<'a, A: Aggregate> {
     /// Which stream.
     pub id: &'a str,
     /// The state and sequence the decision was made on.
-    pub before: &'a Loaded<A>,
+    pub before: Loaded<A>,
     /// The events with the ids they will have.
     pub events: &'a [(Uuid, A::Event)],
     /// Who and why.
@@ -289,9 +289,9 @@ impl EventLog {
     /// Seals and appends what was decided; also gives the state with the events folded in.
     pub async fn append<A: Aggregate>(
         &self,
-        decided: Decided<'_, A>,
+        mut decided: Decided<'_, A>,
     ) -> Result<(Verdict, A), LogError> {
-        let mut state = decided.before.state.clone();
+        let mut state = std::mem::take(&mut decided.before.state);
         let mut claims = Vec::new();
         for (_, event) in decided.events {
             claims.extend(state.claims(event));

@@ -107,7 +107,7 @@ impl Process {
         let metadata = Metadata::system("test", id());
         let decided = Decided {
             id: stream,
-            before,
+            before: before.clone(),
             events: &events,
             metadata: &metadata,
             remember,

@@ -56,7 +56,7 @@ async fn command(process: &Process, book: &Book) -> Result<(), LogError> {
     let metadata = Metadata::system("test", id());
     let decided = Decided {
         id: &stream,
-        before: &before,
+        before,
         events: &events,
         metadata: &metadata,
         remember: None,

@@ -232,7 +232,7 @@ impl House {
         let events: Vec<_> = events.into_iter().map(|event| (id(), event)).collect();
         let decided = Decided {
             id: "tallies",
-            before: &before,
+            before,
             events: &events,
             metadata: &Metadata::system("test".to_owned(), id()),
             remember: None,

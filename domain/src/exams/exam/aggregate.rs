@@ -138,14 +138,14 @@ impl Attempt {
         }
         for (i, response) in responses.iter().enumerate() {
             let id = &response.question_id;
-            let pointer = format!("/responses/{i}/question_id");
+            let pointer = || format!("/responses/{i}/question_id");
             if !self.items.iter().any(|item| item.id == *id) {
                 violations.push(
-                    Violation::new("unknown_item", "the exam does not ask this").at(&pointer),
+                    Violation::new("unknown_item", "the exam does not ask this").at(&pointer()),
                 );
             } else if !seen.insert(id) {
                 violations.push(
-                    Violation::new("duplicate", "one response for each question").at(&pointer),
+                    Violation::new("duplicate", "one response for each question").at(&pointer()),
                 );
             }
             match Answer::try_new(response.value) {
