@@ -1,8 +1,10 @@
 //! Executing a command: stripe lock, command id, load, decide, append, retry, wait for read models.
 
+mod memory;
+mod to_its_end;
+
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,13 +14,14 @@ use event_log::append::{AppendError, Verdict};
 use event_log::command_ids::{Outcome, Remember};
 use event_log::log::{Decided, Known, Loaded, LogError};
 use event_log::{EventLog, Metadata};
-use lru::LruCache;
 use projections::projection::Projection;
 use projections::projector::Projector;
 use rand::RngExt;
 use uuid::Uuid;
 
 use crate::clock::{Clock, Ids};
+use memory::Memory;
+use to_its_end::to_its_end;
 
 /// Locks that keep a process's own commands for one aggregate from conflicting with each other.
 const STRIPES: usize = 1_024;
@@ -26,10 +29,6 @@ const STRIPES: usize = 1_024;
 const STRIPE_WAIT: Duration = Duration::from_secs(5);
 /// Tries against other processes before giving up.
 const TRIES: u32 = 12;
-/// Aggregates of one kind kept in memory.
-const CACHED: NonZeroUsize = NonZeroUsize::new(2_048).unwrap();
-/// Longest stream whose state is kept in memory.
-const CACHED_EVENTS: i64 = 10_000;
 /// Longest wait for read models after a command.
 const READ_MODELS_WAIT: Duration = Duration::from_secs(1);
 
@@ -172,12 +171,12 @@ impl Drop for InFlight<'_> {
 pub struct Commands<A: Aggregate> {
     bus: Arc<Bus>,
     stripes: Vec<tokio::sync::Mutex<()>>,
-    cache: Mutex<LruCache<String, Arc<Loaded<A>>>>,
+    memory: Arc<Memory<A>>,
     /// The projections that this context's GETs read.
     read_by: Vec<Arc<dyn Projection>>,
 }
 
-impl<A: Aggregate> Commands<A>
+impl<A: Aggregate + 'static> Commands<A>
 where
     A::Command: Sync,
 {
@@ -195,7 +194,7 @@ where
             stripes: (0..STRIPES)
                 .map(|_| tokio::sync::Mutex::default())
                 .collect(),
-            cache: Mutex::new(LruCache::new(CACHED)),
+            memory: Arc::default(),
             read_by,
         }
     }
@@ -256,7 +255,7 @@ where
 
     async fn read(&self, id: &str) -> Result<Arc<Loaded<A>>, LogError> {
         let loaded = Arc::new(self.bus.log.load::<A>(id).await?);
-        self.keep(id, &loaded);
+        self.memory.keep(id, &loaded);
         Ok(loaded)
     }
 
@@ -286,7 +285,7 @@ where
                 tokio::time::sleep(Duration::from_millis(pause)).await;
             }
             if attempt == 0 {
-                known = self.remembered(id).or(known);
+                known = self.memory.get(id).or(known);
             }
             let (before, events) = self.decide(id, command, known.take()).await?;
             if events.is_empty() {
@@ -305,9 +304,7 @@ where
             self.forget(id);
             let before = Arc::unwrap_or_clone(before);
             match self.append(id, before, events, request).await? {
-                (Verdict::Appended { position, sequence }, state) => {
-                    let after = Arc::new(Loaded { state, sequence });
-                    self.keep(id, &after);
+                (Verdict::Appended { position, sequence }, after) => {
                     return Ok((
                         Done {
                             state: State(after),
@@ -362,27 +359,45 @@ where
         Ok((loaded, events))
     }
 
+    /// Appends, and keeps the state afterwards even if the caller goes away meanwhile: what it handed in is
+    /// appended all the same, and the next command would have to read the stream.
     async fn append(
         &self,
         id: &str,
         before: Loaded<A>,
         events: Vec<A::Event>,
         request: &Request,
-    ) -> Result<(Verdict, A), CommandError<A::Error>> {
-        let events: Vec<(Uuid, A::Event)> = events
-            .into_iter()
-            .map(|event| (self.bus.ids.next(), event))
-            .collect();
-        let decided = Decided {
-            id,
-            before,
-            events: &events,
-            metadata: &request.metadata,
-            remember: request.remember.as_ref(),
-            key_id: self.bus.ids.next(),
-            now: self.bus.clock.now(),
-        };
-        Ok(self.bus.log.append(decided).await?)
+    ) -> Result<(Verdict, Arc<Loaded<A>>), LogError> {
+        let (bus, memory, id) = (
+            Arc::clone(&self.bus),
+            Arc::clone(&self.memory),
+            id.to_owned(),
+        );
+        let (metadata, remember) = (request.metadata.clone(), request.remember.clone());
+        to_its_end(async move {
+            let events: Vec<(Uuid, A::Event)> = events
+                .into_iter()
+                .map(|event| (bus.ids.next(), event))
+                .collect();
+            let decided = Decided {
+                id: &id,
+                before,
+                events: &events,
+                metadata: &metadata,
+                remember: remember.as_ref(),
+                key_id: bus.ids.next(),
+                now: bus.clock.now(),
+            };
+            let (verdict, state) = bus.log.append(decided).await?;
+            let sequence = match verdict {
+                Verdict::Appended { sequence, .. } => sequence,
+                _ => 0,
+            };
+            let after = Arc::new(Loaded { state, sequence });
+            memory.keep(&id, &after);
+            Ok((verdict, after))
+        })
+        .await
     }
 
     /// The first outcome again, with the state as it is now.
@@ -423,26 +438,8 @@ where
         &self.stripes[at]
     }
 
-    fn remembered(&self, id: &str) -> Option<Arc<Loaded<A>>> {
-        self.cache
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(id)
-            .cloned()
-    }
-
-    fn keep(&self, id: &str, loaded: &Arc<Loaded<A>>) {
-        if (1..=CACHED_EVENTS).contains(&loaded.sequence) {
-            let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-            cache.put(id.to_owned(), Arc::clone(loaded));
-        }
-    }
-
     /// Drops a state from memory, as erasure must.
     pub fn forget(&self, id: &str) {
-        self.cache
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop(id);
+        self.memory.forget(id);
     }
 }
