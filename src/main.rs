@@ -21,7 +21,7 @@ fn start() -> anyhow::Result<()> {
     // before any thread: the file's lines become environment variables
     config::load_file(std::env::args_os())?;
     let arguments = Arguments::parse();
-    cli::begin(&arguments)?;
+    let _logging = cli::begin(&arguments)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;

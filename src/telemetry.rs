@@ -1,8 +1,12 @@
 //! Logs: to standard error, as lines for people or as JSON for machines. Never a secret, never a private word.
+//!
+//! A thread of its own writes them, so that no request waits for a full pipe or a busy disk. Should it fall 128,000
+//! lines behind, further ones are dropped.
 
-use std::io::IsTerminal;
+use std::io::{BufWriter, IsTerminal};
 
 use clap::ValueEnum;
+use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -28,23 +32,26 @@ pub enum TelemetryError {
     Begun(#[from] tracing_subscriber::util::TryInitError),
 }
 
+/// Writes out what is left when it is dropped: for the end of the process.
+#[derive(Debug)]
+#[must_use]
+pub struct Logging(#[expect(dead_code, reason = "acts when dropped")] WorkerGuard);
+
 /// Begins logging for the whole process; a panic is logged as well, with its place.
-pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
+pub fn init(format: LogFormat, filter: &str) -> Result<Logging, TelemetryError> {
     let registry = tracing_subscriber::registry().with(EnvFilter::try_new(filter)?);
+    // flushed whenever no line is waiting
+    let (lines, guard) = tracing_appender::non_blocking(BufWriter::new(std::io::stderr()));
     match format {
         LogFormat::Text => registry
             .with(
                 tracing_subscriber::fmt::layer()
                     .with_ansi(coloured())
-                    .with_writer(std::io::stderr),
+                    .with_writer(lines),
             )
             .try_init()?,
         LogFormat::Json => registry
-            .with(
-                tracing_subscriber::fmt::layer()
-                    .json()
-                    .with_writer(std::io::stderr),
-            )
+            .with(tracing_subscriber::fmt::layer().json().with_writer(lines))
             .try_init()?,
     }
     std::panic::set_hook(Box::new(|panic| {
@@ -55,7 +62,7 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
             "panicked"
         );
     }));
-    Ok(())
+    Ok(Logging(guard))
 }
 
 /// Colour is for terminals, and not for whoever sets `NO_COLOR`.

@@ -23,7 +23,7 @@ use clap::{Parser, Subcommand};
 use crate::clock::{Clock, Ids};
 use crate::config::Config;
 use crate::node::{Node, Purpose};
-use crate::telemetry;
+use crate::telemetry::{self, Logging};
 
 /// What is logged when nobody says anything else: by the server, and by a command that prints results.
 const SERVER_LOG: &str = "info";
@@ -84,13 +84,13 @@ impl Command {
     }
 }
 
-/// Checks the configuration where the command needs one, and begins logging.
-pub fn begin(arguments: &Arguments) -> anyhow::Result<()> {
+/// Checks the configuration where the command needs one, and begins logging: until what it gives is dropped.
+pub fn begin(arguments: &Arguments) -> anyhow::Result<Option<Logging>> {
     let (command, config) = (arguments.command.as_ref(), &arguments.config);
     if command.is_none_or(Command::needs_configuration) {
         config.check()?;
     } else if config.check().is_err() {
-        return Ok(());
+        return Ok(None);
     }
     let serves = matches!(command, None | Some(Command::Serve));
     let filter = if !serves && config.log == SERVER_LOG {
@@ -98,8 +98,7 @@ pub fn begin(arguments: &Arguments) -> anyhow::Result<()> {
     } else {
         &config.log
     };
-    telemetry::init(config.log_format, filter)?;
-    Ok(())
+    Ok(Some(telemetry::init(config.log_format, filter)?))
 }
 
 /// Runs what the arguments ask for.
