@@ -166,12 +166,33 @@ impl<'p> Task<'p> {
             return Ok(());
         }
         if self.looked.is_none_or(|at| at.elapsed() >= POLL_FOR_NOBODY) {
-            self.look().await?;
+            self.look_beside().await?;
             self.looked = Some(Instant::now());
         }
         self.fold();
         self.read();
         Ok(())
+    }
+
+    /// Looks while what is under way goes on: on SQLite a page that is being written keeps everybody else from
+    /// writing, and a look may write.
+    async fn look_beside(&mut self) -> Result<(), ReadError> {
+        let mut under_way = std::mem::take(&mut self.under_way);
+        let mut ended = Vec::new();
+        let looked = {
+            let mut look = std::pin::pin!(self.look());
+            loop {
+                tokio::select! {
+                    looked = &mut look => break looked,
+                    Some(one) = under_way.next(), if !under_way.is_empty() => ended.push(one),
+                }
+            }
+        };
+        self.under_way = under_way;
+        for one in ended {
+            self.end(one);
+        }
+        looked
     }
 
     /// Takes what is free, drops what is gone, and saves the checkpoints that ran ahead of their rows.
