@@ -1,13 +1,17 @@
 //! Generations that follow the log, of which one is slower than the other.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use event_log::database::Engine;
-use projections::projector::PAGE;
+use projections::fact::Fact;
+use projections::projection::{Projection, ProjectionError, Writer};
+use projections::projector::{PAGE, Parts, Projector};
 
-use super::{House, SOON, until};
-use crate::support::engines::{Outcome, each_engine};
+use super::{House, SOON, Tallies, until};
+use crate::support::engines::{Outcome, each_engine, id, now};
 
 /// Has the tallies begin a page that takes so many milliseconds; the pages after it take none.
 async fn busy(house: &House, pause: u64) -> Outcome {
@@ -67,6 +71,102 @@ async fn one_that_fell_far_behind_misses_nothing_and_folds_nothing_twice() -> Ou
         node.caught_up(far + 3).await?;
         assert_eq!(house.counted(&node.projector).await?, far + 3);
         assert_eq!(house.trail(&node.projector).await?, far + 3);
+        node.end().await?;
+        house.stop().await;
+        Ok(())
+    })
+    .await
+}
+
+/// Counts like the tallies, and keeps its transaction open for a while.
+#[derive(Debug)]
+struct Lingering(Arc<Tallies>);
+
+#[async_trait]
+impl Projection for Lingering {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn version(&self) -> i64 {
+        self.0.version()
+    }
+
+    fn schema(&self) -> &'static str {
+        self.0.schema()
+    }
+
+    fn handles(&self, aggregate_type: &str, event_type: &str) -> bool {
+        self.0.handles(aggregate_type, event_type)
+    }
+
+    async fn project(
+        &self,
+        page: &[&Fact],
+        writer: &mut Writer<'_>,
+    ) -> Result<(), ProjectionError> {
+        self.0.project(page, writer).await?;
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        Ok(())
+    }
+}
+
+/// Wants nothing, so that its checkpoint is saved when leases are looked at.
+#[derive(Debug)]
+struct Idle;
+
+#[async_trait]
+impl Projection for Idle {
+    fn name(&self) -> &'static str {
+        "idle"
+    }
+
+    fn version(&self) -> i64 {
+        1
+    }
+
+    fn schema(&self) -> &'static str {
+        "CREATE TABLE {idle} (id BIGINT NOT NULL PRIMARY KEY)"
+    }
+
+    fn handles(&self, _: &str, _: &str) -> bool {
+        false
+    }
+
+    async fn project(&self, _: &[&Fact], _: &mut Writer<'_>) -> Result<(), ProjectionError> {
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_at_the_leases_and_a_page_that_is_written_do_not_wait_for_each_other() -> Outcome {
+    each_engine(async |installation| {
+        let house = House::on(installation).await?;
+        let projector = Projector::new(Parts {
+            read: house.homes.read.clone(),
+            reader: house.log.reader(),
+            keys: Arc::clone(house.log.keys()),
+            upcasters: Arc::default(),
+            projections: vec![
+                Arc::new(Lingering(Arc::clone(&house.tallies))),
+                Arc::new(Idle),
+            ],
+            node: id(),
+            now: Arc::new(now),
+        });
+        let node = house.run_projector(projector).await?;
+        for _ in 0..30 {
+            house.known(1).await?;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        // a write that waits for another one in vain gives up after 5 s
+        let soon = Duration::from_secs(3);
+        let progress = node.projector.progress();
+        assert!(
+            progress.wait(&["tallies"], 30, soon).await,
+            "it stands still"
+        );
+        assert_eq!(house.counted(&node.projector).await?, 30);
         node.end().await?;
         house.stop().await;
         Ok(())
