@@ -197,6 +197,16 @@ pub enum Verdict {
     },
 }
 
+impl Verdict {
+    /// Where the command's last event stands, if it was appended.
+    fn appended_at(&self) -> Option<i64> {
+        match self {
+            Self::Appended { position, .. } => Some(*position),
+            _ => None,
+        }
+    }
+}
+
 /// Why a command got no verdict.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum AppendError {
@@ -540,20 +550,16 @@ impl Task {
 
     /// Hands on what is committed, wakes who reads it, and gives everybody their verdict.
     fn settle(&self, part: Vec<Job>, written: Written) {
-        let appended: Vec<Option<i64>> = written
-            .verdicts
-            .iter()
-            .map(|verdict| match verdict {
-                Verdict::Appended { position, .. } => Some(*position),
-                _ => None,
-            })
-            .collect();
-        let newest = appended.iter().flatten().max().copied();
+        let verdicts = written.verdicts;
+        let newest = verdicts.iter().filter_map(Verdict::appended_at).max();
         let (appends, replies): (Vec<_>, Vec<_>) =
             part.into_iter().map(|job| (job.append, job.reply)).unzip();
         if let Some(at) = written.recorded_at {
-            let appends = appends.into_iter().zip(appended);
-            let events = appends.filter_map(|(append, last)| Some(append.into_recorded(last?, at)));
+            let appended = appends.into_iter().zip(&verdicts);
+            let events = appended.filter_map(|(append, verdict)| {
+                let last = verdict.appended_at()?;
+                Some(append.into_recorded(last, at))
+            });
             let page: Vec<_> = events.flatten().map(Arc::new).collect();
             self.recent.keep(&page);
         }
@@ -564,7 +570,7 @@ impl Task {
                 moved
             });
         }
-        for (reply, verdict) in replies.into_iter().zip(written.verdicts) {
+        for (reply, verdict) in replies.into_iter().zip(verdicts) {
             let _gone = reply.send(Ok(verdict));
         }
     }

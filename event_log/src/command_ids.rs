@@ -67,10 +67,10 @@ impl Remember {
 
     /// HMAC of scope and key, after the cause if there is one.
     pub(crate) fn hashed_key(&self, secret: &Secret) -> Vec<u8> {
-        let cause = self.cause.as_ref().map(Uuid::as_bytes);
-        let hashed = secret.hmac(format!("{}\u{0}{}", self.scope, self.key).as_bytes());
-        let mut key = cause.map_or_else(Vec::new, |cause| cause.to_vec());
-        key.extend_from_slice(&hashed);
+        let mut key = self
+            .cause
+            .map_or_else(Vec::new, |cause| cause.as_bytes().to_vec());
+        key.extend(secret.hmac(format!("{}\u{0}{}", self.scope, self.key).as_bytes()));
         key
     }
 }

@@ -255,18 +255,18 @@ impl Reader {
         to: i64,
         limit: i64,
     ) -> Result<Vec<Arc<RecordedEvent>>, sqlx::Error> {
-        let known = self.recent.after(after, to, limit);
+        let known = self.kept_page(after, to, limit);
         if !known.is_empty() {
             return Ok(known);
         }
         self.newest_page(after, to, limit).await
     }
 
-    /// Of the events after a position what this process has just committed or read, at most `limit`, without a
-    /// look at the log: there may be more, and nothing is kept of what is not new.
+    /// Of the events after a position up to `to` what this process has just committed or read, at most `limit`,
+    /// without a look at the log: there may be more, and nothing is kept of what is not new.
     #[must_use]
-    pub fn kept_page(&self, after: i64, limit: i64) -> Vec<Arc<RecordedEvent>> {
-        self.recent.after(after, i64::MAX, limit)
+    pub fn kept_page(&self, after: i64, to: i64, limit: i64) -> Vec<Arc<RecordedEvent>> {
+        self.recent.after(after, to, limit)
     }
 
     /// All events of one stream, in order.

@@ -91,7 +91,7 @@ async fn a_process_knows_what_it_has_committed_as_it_stands_in_the_log() -> Outc
             verdict?;
         }
         let reader = process.log.reader();
-        let kept = reader.kept_page(before, 100);
+        let kept = reader.kept_page(before, i64::MAX, 100);
         let kept: Vec<RecordedEvent> = kept.into_iter().map(Arc::unwrap_or_clone).collect();
         assert_eq!(kept.len(), 5);
         assert_eq!(reader.page(before, i64::MAX, 100).await?, kept);
@@ -100,10 +100,10 @@ async fn a_process_knows_what_it_has_committed_as_it_stands_in_the_log() -> Outc
         let other = Process::beside(installation).await?;
         other.say::<Card>("d", [Event::Counted { by: 1 }]).await?;
         process.say::<Card>("f", [Event::Counted { by: 1 }]).await?;
-        assert!(reader.kept_page(before + 5, 100).is_empty());
+        assert!(reader.kept_page(before + 5, i64::MAX, 100).is_empty());
         assert_eq!(
             reader
-                .kept_page(before + 6, 100)
+                .kept_page(before + 6, i64::MAX, 100)
                 .first()
                 .map(|event| event.position),
             Some(before + 7)

@@ -106,7 +106,7 @@ async fn follow(reader: Reader, over: Arc<AtomicBool>) -> Result<Seen, Failure> 
     loop {
         let last_round = over.load(Ordering::Acquire);
         let head = reader.head().await?.position;
-        known.extend(reader.kept_page(checkpoint, 50));
+        known.extend(reader.kept_page(checkpoint, i64::MAX, 50));
         let page = reader.page(checkpoint, head, 50).await?;
         if page.len() < 50 {
             checkpoint = head;

@@ -10,8 +10,8 @@ use projections::fact::Fact;
 use projections::projection::{Projection, ProjectionError, Writer};
 use projections::projector::{PAGE, Parts, Projector};
 
-use super::{House, SOON, Tallies, until};
-use crate::support::engines::{Outcome, each_engine, id, now};
+use super::{House, SOON, until};
+use crate::support::engines::{Outcome, each_engine};
 
 /// Has the tallies begin a page that takes so many milliseconds; the pages after it take none.
 async fn busy(house: &House, pause: u64) -> Outcome {
@@ -78,39 +78,6 @@ async fn one_that_fell_far_behind_misses_nothing_and_folds_nothing_twice() -> Ou
     .await
 }
 
-/// Counts like the tallies, and keeps its transaction open for a while.
-#[derive(Debug)]
-struct Lingering(Arc<Tallies>);
-
-#[async_trait]
-impl Projection for Lingering {
-    fn name(&self) -> &'static str {
-        self.0.name()
-    }
-
-    fn version(&self) -> i64 {
-        self.0.version()
-    }
-
-    fn schema(&self) -> &'static str {
-        self.0.schema()
-    }
-
-    fn handles(&self, aggregate_type: &str, event_type: &str) -> bool {
-        self.0.handles(aggregate_type, event_type)
-    }
-
-    async fn project(
-        &self,
-        page: &[&Fact],
-        writer: &mut Writer<'_>,
-    ) -> Result<(), ProjectionError> {
-        self.0.project(page, writer).await?;
-        tokio::time::sleep(Duration::from_millis(150)).await;
-        Ok(())
-    }
-}
-
 /// Wants nothing, so that its checkpoint is saved when leases are looked at.
 #[derive(Debug)]
 struct Idle;
@@ -142,17 +109,11 @@ impl Projection for Idle {
 async fn a_look_at_the_leases_and_a_page_that_is_written_do_not_wait_for_each_other() -> Outcome {
     each_engine(async |installation| {
         let house = House::on(installation).await?;
+        house.tallies.lingering.store(150, Ordering::Relaxed);
+        let tallies = Arc::clone(&house.tallies);
         let projector = Projector::new(Parts {
-            read: house.homes.read.clone(),
             reader: house.log.reader(),
-            keys: Arc::clone(house.log.keys()),
-            upcasters: Arc::default(),
-            projections: vec![
-                Arc::new(Lingering(Arc::clone(&house.tallies))),
-                Arc::new(Idle),
-            ],
-            node: id(),
-            now: Arc::new(now),
+            ..house.parts(&house.homes, vec![tallies, Arc::new(Idle)])
         });
         let node = house.run_projector(projector).await?;
         for _ in 0..30 {

@@ -57,6 +57,8 @@ static ROWS: Statement = Statement::new("rows of audit", "SELECT count(*) FROM {
 struct Tallies {
     /// Milliseconds that a page takes.
     pause: AtomicU64,
+    /// Milliseconds that its transaction stays open after its rows are written.
+    lingering: AtomicU64,
     /// Pages begun so far.
     pages: AtomicU64,
     /// As a later program has it.
@@ -102,6 +104,8 @@ impl Projection for Tallies {
             row.push_bind(stream.0);
             row.push_bind(stream.1);
         })?;
+        let lingering = self.lingering.load(Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(lingering)).await;
         Ok(())
     }
 }
@@ -157,15 +161,24 @@ impl House {
         upcasters: Vec<Box<dyn EventUpcaster>>,
         tallies: &Arc<Tallies>,
     ) -> Projector {
+        let tallies = Arc::clone(tallies) as Arc<dyn Projection>;
         Projector::new(Parts {
+            upcasters: Arc::new(upcasters),
+            ..self.parts(homes, vec![Arc::new(Audit), tallies])
+        })
+    }
+
+    /// What a node that runs these projections works with.
+    fn parts(&self, homes: &Homes, projections: Vec<Arc<dyn Projection>>) -> Parts {
+        Parts {
             read: homes.read.clone(),
             reader: event_log::reader::Reader::new(homes.log.clone()),
             keys: Arc::clone(self.log.keys()),
-            upcasters: Arc::new(upcasters),
-            projections: vec![Arc::new(Audit), Arc::clone(tallies) as Arc<dyn Projection>],
+            upcasters: Arc::default(),
+            projections,
             node: id(),
             now: Arc::new(now),
-        })
+        }
     }
 
     /// Starts a node and waits for nothing.

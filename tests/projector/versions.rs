@@ -9,7 +9,7 @@ use projections::projection::{Projection, ProjectionError, Writer};
 use projections::projector::{Parts, Projector};
 
 use super::{House, Tallies, until};
-use crate::support::engines::{Outcome, each_engine, id, now};
+use crate::support::engines::{Outcome, each_engine, id};
 
 /// The tallies of a later program, which counts everything twice.
 #[derive(Debug)]
@@ -52,14 +52,10 @@ async fn two_versions_never_write_one_generation_and_the_older_follows_while_it_
         house.known(10).await?;
         older.caught_up(10).await?;
         let new_id = id();
+        let twice = Arc::new(Twice(Arc::clone(&house.tallies)));
         let projector = Projector::new(Parts {
-            read: homes.read.clone(),
-            reader: event_log::reader::Reader::new(homes.log.clone()),
-            keys: Arc::clone(house.log.keys()),
-            upcasters: Arc::default(),
-            projections: vec![Arc::new(Audit), Arc::new(Twice(Arc::clone(&house.tallies)))],
             node: new_id,
-            now: Arc::new(now),
+            ..house.parts(&homes, vec![Arc::new(Audit), twice])
         });
         projector.prepare().await?;
         assert!(!projector.is_live(), "ready before its own version is");

@@ -127,13 +127,11 @@ impl Projector {
         look: bool,
     ) -> Result<Vec<Fact>, ReadError> {
         let reader = &self.parts.reader;
-        let mut page = Vec::new();
-        if !look {
-            page = reader.kept_page(after, PAGE);
-        }
-        if page.is_empty() {
-            page = reader.newest_page(after, i64::MAX, PAGE).await?;
-        }
+        let page = if look {
+            reader.newest_page(after, i64::MAX, PAGE).await?
+        } else {
+            reader.recent_page(after, i64::MAX, PAGE).await?
+        };
         self.parts.open(page, given).await
     }
 }
