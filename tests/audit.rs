@@ -47,6 +47,31 @@ async fn caught_up(app: &App) -> Outcome {
 }
 
 #[tokio::test]
+async fn who_asks_for_the_trail_up_to_a_position_sees_what_stands_there() -> Outcome {
+    on_each_engine(async |app| {
+        let asha = app.member("asha").await?;
+        for _ in 0..20 {
+            let body = json!({"content": "a quiet day by the sea"});
+            let written = asha.post("/journal", body).await?;
+            let position = written.header("soulsense-position");
+            let place: i64 = position.parse()?;
+            let activity = asha.request("GET", "/users/me/activity");
+            let activity = activity.header("soulsense-min-position", &position);
+            let activity = activity.send().await?;
+            activity.is(StatusCode::OK)?;
+            let items = activity.at("/items");
+            let mut items = items.as_array().into_iter().flatten();
+            assert!(
+                items.any(|item| item["position"] == place),
+                "position {position} is not there"
+            );
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
 async fn own_activity_shows_what_happened_newest_first() -> Outcome {
     on_each_engine(async |app| {
         let asha = app.member("asha").await?;

@@ -45,6 +45,12 @@ pub trait Projection: fmt::Debug + Send + Sync {
         true
     }
 
+    /// True when no command waits for its rows: while there is much to do, events gather for a moment before
+    /// they are folded, since a long page costs less by the event. What comes alone is folded at once.
+    fn gathers(&self) -> bool {
+        false
+    }
+
     /// Folds a page of events it handles, in order, and writes what follows.
     async fn project(&self, page: &[&Fact], writer: &mut Writer<'_>)
     -> Result<(), ProjectionError>;

@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use super::Problem;
 use super::caller::Caller;
-use super::command::{Models, query_failed};
+use super::command::{AllModels, query_failed};
 use super::extract::{Json, Path, Query};
 use super::problem::ProblemDocument;
 use crate::node::Node;
@@ -114,7 +114,7 @@ struct ActivityPage {
 async fn own_activity(
     caller: Caller,
     State(node): State<Arc<Node>>,
-    Models(models): Models,
+    AllModels(models): AllModels,
     Query(query): Query<ActivityQuery>,
 ) -> Result<impl IntoResponse, Problem> {
     let (limit, before) = slice(query.limit, query.cursor.as_deref())?;
@@ -263,7 +263,7 @@ struct TrailPage {
 async fn trail(
     caller: Caller,
     State(node): State<Arc<Node>>,
-    Models(models): Models,
+    AllModels(models): AllModels,
     Query(query): Query<TrailQuery>,
 ) -> Result<impl IntoResponse, Problem> {
     caller.require(Role::Auditor)?;

@@ -11,6 +11,7 @@ use chrono::TimeDelta;
 use domain::Rejection;
 use event_log::Metadata;
 use event_log::command_ids::{Outcome, Remember};
+use projections::projection::Projection;
 use projections::query::QueryError;
 use projections::tables::Pinned;
 use serde::Serialize;
@@ -162,7 +163,8 @@ impl From<QueryError> for Problem {
     }
 }
 
-/// The read models a GET reads: pinned, after they have reached the position the client asks for.
+/// The read models a GET reads: pinned, after they have reached the position the client asks for. Those that
+/// gather are not waited for: nobody who reads others should wait for them.
 #[derive(Debug, Clone)]
 pub struct Models(pub Pinned);
 
@@ -170,22 +172,43 @@ impl FromRequestParts<Arc<Node>> for Models {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, node: &Arc<Node>) -> Result<Self, Problem> {
-        let MinPosition(wanted) = MinPosition::from_request_parts(parts, node).await?;
-        if let Some(position) = wanted {
-            let names: Vec<&str> = node
-                .projector
-                .projections()
-                .iter()
-                .map(|projection| projection.name())
-                .collect();
-            let progress = node.projector.progress();
-            if !progress.wait(&names, position, MIN_POSITION_WAIT).await {
-                return Err(Problem::read_model_behind());
-            }
-        }
-        if !node.projector.is_live() {
+        pinned(parts, node, |projection| !projection.gathers())
+            .await
+            .map(Self)
+    }
+}
+
+/// The same for a GET that reads those that gather: these, too, have reached the position.
+#[derive(Debug, Clone)]
+pub struct AllModels(pub Pinned);
+
+impl FromRequestParts<Arc<Node>> for AllModels {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, node: &Arc<Node>) -> Result<Self, Problem> {
+        pinned(parts, node, |_| true).await.map(Self)
+    }
+}
+
+async fn pinned(
+    parts: &mut Parts,
+    node: &Arc<Node>,
+    waits_for: impl Fn(&dyn Projection) -> bool,
+) -> Result<Pinned, Problem> {
+    let MinPosition(wanted) = MinPosition::from_request_parts(parts, node).await?;
+    if let Some(position) = wanted {
+        let projections = node.projector.projections().iter();
+        let names: Vec<&str> = projections
+            .filter(|projection| waits_for(projection.as_ref()))
+            .map(|projection| projection.name())
+            .collect();
+        let progress = node.projector.progress();
+        if !progress.wait(&names, position, MIN_POSITION_WAIT).await {
             return Err(Problem::read_model_behind());
         }
-        Ok(Self(node.read()))
     }
+    if !node.projector.is_live() {
+        return Err(Problem::read_model_behind());
+    }
+    Ok(node.read())
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use event_log::database::Engine;
@@ -10,7 +10,7 @@ use projections::fact::Fact;
 use projections::projection::{Projection, ProjectionError, Writer};
 use projections::projector::{PAGE, Parts, Projector};
 
-use super::{House, SOON, until};
+use super::{House, SOON, Tallies, until};
 use crate::support::engines::{Outcome, each_engine};
 
 /// Has the tallies begin a page that takes so many milliseconds; the pages after it take none.
@@ -71,6 +71,38 @@ async fn one_that_fell_far_behind_misses_nothing_and_folds_nothing_twice() -> Ou
         node.caught_up(far + 3).await?;
         assert_eq!(house.counted(&node.projector).await?, far + 3);
         assert_eq!(house.trail(&node.projector).await?, far + 3);
+        node.end().await?;
+        house.stop().await;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_command_waits_for_is_folded_in_long_pages_while_there_is_much_to_fold() -> Outcome
+{
+    each_engine(async |installation| {
+        let house = House::on(installation).await?;
+        let gathering = true;
+        let tallies = Arc::new(Tallies {
+            gathering,
+            ..Tallies::default()
+        });
+        let projector = house.projector_of(&house.homes, Vec::new(), &tallies);
+        let node = house.run_projector(projector).await?;
+        node.caught_up(0).await?;
+        let began = Instant::now();
+        for head in 1..=200 {
+            house.known(1).await?;
+            if head == 100 {
+                node.caught_up(head).await?;
+            }
+        }
+        node.caught_up(200).await?;
+        let moments = u64::try_from(began.elapsed().as_millis())? / 50;
+        let pages = tallies.pages.load(Ordering::Relaxed);
+        assert!((2..=moments + 1).contains(&pages), "{pages} pages");
+        assert_eq!(house.counted(&node.projector).await?, 200);
         node.end().await?;
         house.stop().await;
         Ok(())

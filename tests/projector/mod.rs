@@ -63,6 +63,8 @@ struct Tallies {
     pages: AtomicU64,
     /// As a later program has it.
     newer: bool,
+    /// As if no command waited for them.
+    gathering: bool,
 }
 
 #[async_trait]
@@ -81,6 +83,10 @@ impl Projection for Tallies {
 
     fn handles(&self, aggregate_type: &str, _: &str) -> bool {
         aggregate_type == "account"
+    }
+
+    fn gathers(&self) -> bool {
+        self.gathering
     }
 
     async fn project(

@@ -44,6 +44,10 @@ impl Projection for Audit {
         false
     }
 
+    fn gathers(&self) -> bool {
+        true
+    }
+
     async fn project(
         &self,
         page: &[&Fact],

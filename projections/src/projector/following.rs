@@ -25,6 +25,11 @@ use super::{
 use crate::fact::Fact;
 use crate::generations::Generation;
 
+/// How long a projection that no command waits for lets events gather, unless there are [`ENOUGH`].
+const GATHER: Duration = Duration::from_millis(50);
+/// Events that are a page worth writing.
+const ENOUGH: i64 = PAGE / 2;
+
 /// What has ended.
 enum Ended {
     /// What is new was read, for the generations of this number.
@@ -249,7 +254,7 @@ impl<'p> Task<'p> {
             let Some(mine) = self.resting.pop_front() else {
                 break;
             };
-            if mine.position >= self.end || mine.not_before > now {
+            if mine.position >= self.end || mine.not_before > now || self.gathers(&mine) {
                 self.resting.push_back(mine);
             } else if mine.position >= self.from && mine.limit() == PAGE {
                 self.fold_next(mine);
@@ -267,6 +272,13 @@ impl<'p> Task<'p> {
                 Ended::FoldedAlone(leases, folded)
             }));
         }
+    }
+
+    /// True while more is to come before it is worth a page.
+    fn gathers(&self, mine: &Owned) -> bool {
+        mine.given.projection.gathers()
+            && mine.saved_at.elapsed() < GATHER
+            && (1..ENOUGH).contains(&(self.end - mine.position))
     }
 
     /// All that was read and that one generation has not folded, up to a page.
@@ -295,11 +307,12 @@ impl<'p> Task<'p> {
         let busy = self
             .positions()
             .filter(|at| (self.from..self.end).contains(at));
+        let gathering = self.resting.iter().filter(|mine| self.gathers(mine));
         if self.is_reading
             || !(self.is_blind || self.known.position > self.end)
             || self.given.is_empty()
             || self.end - foremost >= PAGE
-            || busy.count() > 1
+            || busy.count() > 1 + gathering.count()
         {
             return;
         }
