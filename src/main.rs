@@ -6,6 +6,10 @@ use clap::Parser;
 use soulsense::cli::{self, Arguments, output};
 use soulsense::config;
 
+/// The system's makes the threads of a busy server wait for each other.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match start() {
         Ok(()) => ExitCode::SUCCESS,
