@@ -281,6 +281,13 @@ const SCENARIOS: [Scenario; 6] = [
     },
 ];
 
+/// Puts on the disk what earlier turns have left to be written, so that no turn pays for another.
+async fn settle() -> anyhow::Result<()> {
+    let settled = Command::new("sync").status().await?;
+    ensure!(settled.success(), "the disk does not settle");
+    Ok(())
+}
+
 impl<'o> Bench<'o> {
     async fn open(options: &'o Options, place: Place) -> anyhow::Result<Self> {
         let address = free_address()?;
@@ -457,6 +464,7 @@ impl<'o> Bench<'o> {
     }
 
     async fn load(&self, side: &Side, calls: &[Call], connections: usize) -> anyhow::Result<Used> {
+        settle().await?;
         let before = self.meters(side)?;
         let directory = &self.place.directory;
         let figures =
@@ -467,6 +475,7 @@ impl<'o> Bench<'o> {
     /// The server at half the rate it can do at most, with requests that wait for nobody.
     async fn half(&mut self, scenario: &Scenario, rate: f64) -> anyhow::Result<Used> {
         let calls = self.calls(scenario);
+        settle().await?;
         let before = self.meters(&self.ours)?;
         let (server, connections) = (&self.ours.address, CONNECTIONS[1]);
         let figures = load::open(server, &calls, connections, rate, self.span()).await?;

@@ -29,7 +29,7 @@ const PARALLEL: usize = 32;
 /// How often the log is looked at without being woken, and a lease renewed.
 const POLL: Duration = Duration::from_millis(500);
 /// Shortest time between two looks: nobody waits for a policy's effects, and what came in between is one page.
-const BREATH: Duration = Duration::from_millis(20);
+const BREATH: Duration = Duration::from_millis(50);
 /// How often a checkpoint over events that are none of the policy's is saved at most.
 const SAVE: Duration = Duration::from_millis(250);
 /// Longest pause after a failure.

@@ -114,6 +114,7 @@ impl Projector {
                     task.hear(*committed.borrow_and_update());
                 }
                 _ = tick.tick() => task.is_blind = true,
+                () = tokio::time::sleep(GATHER), if task.is_gathering() => {}
                 () = stop.cancelled() => {}
             }
         }
@@ -272,6 +273,10 @@ impl<'p> Task<'p> {
                 Ended::FoldedAlone(leases, folded)
             }));
         }
+    }
+
+    fn is_gathering(&self) -> bool {
+        self.resting.iter().any(|mine| self.gathers(mine))
     }
 
     /// True while more is to come before it is worth a page.
