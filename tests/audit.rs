@@ -7,7 +7,7 @@ use domain::identity::account::StaffRole;
 use projections::audit::{AuditEvent, Filter, Stream, events, streams_of};
 use serde_json::{Value, json};
 
-use super::support::app::{App, Reply, on_each_engine};
+use super::support::app::{Reply, on_each_engine};
 use super::support::engines::Outcome;
 use super::support::rebuild::rebuilt_equals_live;
 use super::support::staff::staff;
@@ -33,19 +33,6 @@ fn members_of(value: &Value) -> BTreeSet<&str> {
         .unwrap_or_default()
 }
 
-async fn caught_up(app: &App) -> Outcome {
-    let head = app.node.log.reader().head().await?;
-    let wait = std::time::Duration::from_secs(5);
-    let names = projections::audit::READ;
-    let reached = app
-        .node
-        .projector
-        .progress()
-        .wait(names, head.position, wait);
-    assert!(reached.await, "audit does not catch up");
-    Ok(())
-}
-
 #[tokio::test]
 async fn who_asks_for_the_trail_up_to_a_position_sees_what_stands_there() -> Outcome {
     on_each_engine(async |app| {
@@ -59,10 +46,9 @@ async fn who_asks_for_the_trail_up_to_a_position_sees_what_stands_there() -> Out
             let activity = activity.header("soulsense-min-position", &position);
             let activity = activity.send().await?;
             activity.is(StatusCode::OK)?;
-            let items = activity.at("/items");
-            let mut items = items.as_array().into_iter().flatten();
+            let positions = listed(&activity, "position");
             assert!(
-                items.any(|item| item["position"] == place),
+                positions.contains(&json!(place)),
                 "position {position} is not there"
             );
         }
@@ -76,7 +62,7 @@ async fn own_activity_shows_what_happened_newest_first() -> Outcome {
     on_each_engine(async |app| {
         let asha = app.member("asha").await?;
         app.member("bela").await?;
-        caught_up(app).await?;
+        app.trail_caught_up().await?;
         let reply = asha.get("/users/me/activity").await?;
         reply.is(StatusCode::OK)?;
         assert_eq!(
@@ -106,7 +92,7 @@ async fn own_activity_shows_what_happened_newest_first() -> Outcome {
 async fn own_activity_tells_the_role_of_staff_and_never_who_it_was() -> Outcome {
     on_each_engine(async |app| {
         let asha = staff(app, "asha", StaffRole::Moderator).await?;
-        caught_up(app).await?;
+        app.trail_caught_up().await?;
         let reply = asha.get("/users/me/activity?type=role_granted").await?;
         reply.is(StatusCode::OK)?;
         assert_eq!(words(&reply, "actor_role"), ["operator"]);
@@ -120,7 +106,7 @@ async fn own_activity_tells_the_role_of_staff_and_never_who_it_was() -> Outcome 
 async fn own_activity_is_paged_and_filtered() -> Outcome {
     on_each_engine(async |app| {
         let asha = app.member("asha").await?;
-        caught_up(app).await?;
+        app.trail_caught_up().await?;
         let first = asha.get("/users/me/activity?limit=1").await?;
         assert_eq!(words(&first, "event_type"), ["session_started"]);
         let cursor = first.text("/next");
@@ -216,7 +202,7 @@ async fn the_trail_holds_every_event_and_answers_every_filter() -> Outcome {
     on_each_engine(async |app| {
         let asha = app.member("asha").await?;
         let auditor = staff(app, "auditor", StaffRole::Auditor).await?;
-        caught_up(app).await?;
+        app.trail_caught_up().await?;
         let head = app.node.log.reader().head().await?.position;
 
         let all = auditor.get("/audit/events?limit=100").await?;
@@ -322,7 +308,7 @@ async fn any_filters_together_find_what_a_look_at_every_event_finds() -> Outcome
         }
         staff(app, "auditor", StaffRole::Auditor).await?;
         staff(app, "keeper", StaffRole::Admin).await?;
-        caught_up(app).await?;
+        app.trail_caught_up().await?;
         let log = app.node.log.reader();
         let head = log.head().await?.position;
         let page = log.page(0, head, 1_000).await?;
@@ -370,7 +356,7 @@ async fn any_filters_together_find_what_a_look_at_every_event_finds() -> Outcome
 async fn pages_of_the_trail_neither_repeat_nor_miss_while_it_grows() -> Outcome {
     on_each_engine(async |app| {
         let auditor = staff(app, "auditor", StaffRole::Auditor).await?;
-        caught_up(app).await?;
+        app.trail_caught_up().await?;
         let head = app.node.log.reader().head().await?.position;
         let (mut seen, mut cursor) = (Vec::new(), String::new());
         loop {
@@ -429,7 +415,7 @@ async fn a_stream_is_shown_with_its_sealed_fields_null_and_named() -> Outcome {
 async fn a_stream_about_nobody_is_shown_as_it_is_and_in_pages() -> Outcome {
     on_each_engine(async |app| {
         let auditor = staff(app, "auditor", StaffRole::Auditor).await?;
-        caught_up(app).await?;
+        app.trail_caught_up().await?;
         let banks = auditor
             .get("/audit/events?event_type=bank_published")
             .await?;
@@ -461,7 +447,7 @@ async fn the_streams_about_a_subject_are_known() -> Outcome {
     on_each_engine(async |app| {
         let asha = app.member("asha").await?;
         app.member("bela").await?;
-        caught_up(app).await?;
+        app.trail_caught_up().await?;
         let streams = streams_of(&app.node.read(), asha.id.parse()?).await?;
         assert_eq!(
             streams

@@ -9,7 +9,7 @@ use projections::generations::State;
 use projections::upkeep::RollbackError;
 use serde_json::Value;
 
-use super::{House, SOON, until};
+use super::{House, until};
 use crate::support::app::on_each_engine;
 use crate::support::engines::{Outcome, each_engine, now};
 use crate::support::staff::staff;
@@ -18,9 +18,7 @@ use crate::support::staff::staff;
 async fn readers_see_no_error_and_no_gap_while_read_models_are_built_anew() -> Outcome {
     on_each_engine(async |app| {
         let asha = app.member("asha").await?;
-        let head = app.node.log.reader().head().await?.position;
-        let progress = app.node.projector.progress();
-        assert!(progress.wait(&["audit"], head, SOON).await, "no trail");
+        app.trail_caught_up().await?;
         let reading = AtomicBool::new(true);
         let read = async {
             let (mut requests, mut newest) = (0, 0);

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -137,6 +138,16 @@ impl App {
             token: reply.text("/access_token"),
             refresh_token: reply.text("/refresh_token"),
         })
+    }
+
+    /// Waits until the audit trail, which no request of a member waits for, has folded the whole log.
+    pub async fn trail_caught_up(&self) -> Outcome {
+        let head = self.node.log.reader().head().await?;
+        let wait = Duration::from_secs(5);
+        let progress = self.node.projector.progress();
+        let reached = progress.wait(projections::audit::READ, head.position, wait);
+        assert!(reached.await, "audit does not catch up");
+        Ok(())
     }
 
     /// Moves the clock.

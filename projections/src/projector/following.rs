@@ -25,7 +25,7 @@ use super::{
 use crate::fact::Fact;
 use crate::generations::Generation;
 
-/// How long a projection that no command waits for lets events gather, unless there are [`ENOUGH`].
+/// How long a projection that gathers lets events gather, unless there are [`ENOUGH`].
 const GATHER: Duration = Duration::from_millis(50);
 /// Events that are a page worth writing.
 const ENOUGH: i64 = PAGE / 2;
