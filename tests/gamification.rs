@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::support::app::{App, Member, PASSWORD, Reply, on_each_engine};
 use super::support::engines::{Outcome, id};
-use super::support::rebuild::{rebuilt_equals_live, settled};
+use super::support::rebuild::rebuilt_equals_live;
 
 async fn write(member: &Member<'_>, entries: usize) -> Outcome {
     for number in 0..entries {
@@ -114,7 +114,7 @@ async fn entries_and_exams_earn_xp_and_streaks() -> Outcome {
         let (asha, bela) = (app.member("asha").await?, app.member("bela").await?);
         write(&asha, 2).await?;
         sit(&asha, UNHURRIED).await?;
-        settled(app).await?;
+        app.settled().await?;
         let summary = asha.get("/gamification/summary").await?;
         let xp = json!({"total": 200, "level": 1, "next_level_at": 500, "level_progress": 0.4});
         assert_eq!(summary.at("/xp"), xp);
@@ -162,7 +162,7 @@ async fn an_award_names_its_cause() -> Outcome {
     on_each_engine(async |app| {
         let asha = app.member("asha").await?;
         write(&asha, 1).await?;
-        settled(app).await?;
+        app.settled().await?;
         let reader = app.node.log.reader();
         let events = reader.page(0, i64::MAX, 1_000).await?;
         let entry = events
@@ -192,10 +192,10 @@ async fn the_sixth_entry_of_a_day_earns_nothing_and_deleting_gives_no_way_around
         let path = format!("/journal/{}", list.text("/items/0/id"));
         let gone = asha.request("DELETE", &path).send().await?;
         gone.is(StatusCode::NO_CONTENT)?;
-        settled(app).await?;
+        app.settled().await?;
         assert_eq!(total(&asha).await?, 250);
         write(&asha, 2).await?;
-        settled(app).await?;
+        app.settled().await?;
         assert_eq!(total(&asha).await?, 250);
         Ok(())
     })
@@ -207,7 +207,7 @@ async fn a_rushed_exam_earns_nothing() -> Outcome {
     on_each_engine(async |app| {
         let asha = app.member("asha").await?;
         sit(&asha, TimeDelta::milliseconds(300)).await?;
-        settled(app).await?;
+        app.settled().await?;
         let summary = asha.get("/gamification/summary").await?;
         assert_eq!(summary.at("/xp/total"), 0);
         assert_eq!(
@@ -244,7 +244,7 @@ async fn seven_days_in_a_row_earn_a_bonus_and_a_missed_day_ends_the_run() -> Out
         for back in (0..7).rev() {
             active_on(app, &asha.id, today - TimeDelta::days(back)).await?;
         }
-        settled(app).await?;
+        app.settled().await?;
         let summary = asha.get("/gamification/summary").await?;
         let xp = json!({"total": 550, "level": 2, "next_level_at": 600, "level_progress": 0.5});
         assert_eq!(summary.at("/xp"), xp);
@@ -289,7 +289,7 @@ async fn erased_progress_leaves_no_row() -> Outcome {
     on_each_engine(async |app| {
         let asha = app.member("asha").await?;
         write(&asha, 2).await?;
-        settled(app).await?;
+        app.settled().await?;
         let erase = ProgressCommand::Erase {
             now: app.clock.now(),
         };
@@ -342,11 +342,11 @@ async fn events_met_again_after_restarts_earn_nothing_again() -> Outcome {
         // the first restart comes while the policy is at work
         for _ in 0..3 {
             app.restart().await?;
-            settled(app).await?;
+            app.settled().await?;
             set_back(&app.node, 0).await?;
         }
         app.restart().await?;
-        settled(app).await?;
+        app.settled().await?;
         let asha = app.login("asha", PASSWORD).await?;
         assert_eq!(total(&asha).await?, 350);
         assert_eq!(earned(&app.node, &asha.id).await?, 350);
@@ -375,7 +375,7 @@ async fn a_policy_killed_between_any_two_steps_loses_and_doubles_nothing() -> Ou
             app.member("chandra").await?,
         ];
         let other = beside(app, Purpose::Tool).await?;
-        settled(app).await?;
+        app.settled().await?;
         hand_over(&other, other.id).await?;
         for (entries, member) in (4..).zip(&members) {
             write(member, entries).await?;
@@ -398,7 +398,7 @@ async fn a_policy_killed_between_any_two_steps_loses_and_doubles_nothing() -> Ou
             }
         }
         set_back(&other, 0).await?;
-        settled(app).await?;
+        app.settled().await?;
         other.stop().await;
         for (member, xp) in members.iter().zip([300, 350, 350]) {
             assert_eq!(total(member).await?, xp, "{}", member.username);
@@ -448,7 +448,7 @@ async fn a_policy_on_two_nodes_at_once_doubles_nothing() -> Outcome {
     stolen?;
     told?;
     set_back(&app.node, 0).await?;
-    settled(&app).await?;
+    app.settled().await?;
     for member in &members {
         assert_eq!(
             earned(&app.node, &member.id).await?,

@@ -82,8 +82,3 @@ async fn later<'a>(
     app.later(by);
     app.login(&member.username, PASSWORD).await
 }
-
-/// Where the log stands.
-async fn head(app: &App) -> Result<i64, Box<dyn Error>> {
-    Ok(app.node.log.reader().head().await?.position)
-}

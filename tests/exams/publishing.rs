@@ -5,10 +5,9 @@ use domain::exams::question_bank::SHIPPED;
 use domain::identity::account::StaffRole;
 use serde_json::{Value, json};
 
-use super::{finish, head, start};
+use super::{finish, start};
 use crate::support::app::on_each_engine;
 use crate::support::engines::Outcome;
-use crate::support::rebuild::settled;
 use crate::support::staff::staff;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -52,8 +51,7 @@ async fn a_faulty_bank_or_a_member_publishes_nothing() -> Outcome {
     on_each_engine(async |app| {
         let asha = app.member("asha").await?;
         let admin = staff(app, "ada", StaffRole::Admin).await?;
-        settled(app).await?;
-        let before = head(app).await?;
+        let before = app.settled_head().await?;
         let mut bank: Value = serde_json::from_str(SHIPPED[0])?;
         bank["version"] = json!(2);
         asha.post("/questions/banks", bank.clone())
@@ -84,7 +82,7 @@ async fn a_faulty_bank_or_a_member_publishes_nothing() -> Outcome {
             .send()
             .await?
             .is_problem(StatusCode::NOT_FOUND, "exams.bank_not_found")?;
-        assert_eq!(head(app).await?, before);
+        assert_eq!(app.settled_head().await?, before);
         Ok(())
     })
     .await

@@ -4,10 +4,9 @@ use axum::http::StatusCode;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use super::{asked, counting, finish, head, later, start};
+use super::{asked, counting, finish, later, start};
 use crate::support::app::{Reply, on_each_engine};
 use crate::support::engines::Outcome;
-use crate::support::rebuild::settled;
 
 const UNPROCESSABLE: StatusCode = StatusCode::UNPROCESSABLE_ENTITY;
 
@@ -27,8 +26,7 @@ fn names(reply: &Reply, code: &str, pointer: &str, violation: &str) -> Outcome {
 async fn a_start_with_wrong_fields_is_refused_and_nothing_is_stored() -> Outcome {
     on_each_engine(async |app| {
         let asha = app.member("asha").await?;
-        settled(app).await?;
-        let before = head(app).await?;
+        let before = app.settled_head().await?;
         for (body, pointer, violation) in [
             (
                 json!({"question_count": 4}),
@@ -102,7 +100,7 @@ async fn a_start_with_wrong_fields_is_refused_and_nothing_is_stored() -> Outcome
         app.post("/exams/start", json!({}))
             .await?
             .is_problem(StatusCode::UNAUTHORIZED, "auth.token_missing")?;
-        assert_eq!(head(app).await?, before);
+        assert_eq!(app.settled_head().await?, before);
         Ok(())
     })
     .await
@@ -119,8 +117,7 @@ async fn wrong_answers_are_refused_all_together_and_nothing_is_stored() -> Outco
         let invalid = "request.invalid";
         let responses = "exams.invalid_responses";
         let many = vec![json!({"question_id": one, "value": 3}); 51];
-        settled(app).await?;
-        let before = head(app).await?;
+        let before = app.settled_head().await?;
         for (body, code, pointer, violation) in [
             (json!({"question_id": one, "value": 0}), responses, "/value", "out_of_range"),
             (json!({"question_id": one, "value": 6}), responses, "/value", "out_of_range"),
@@ -167,7 +164,7 @@ async fn wrong_answers_are_refused_all_together_and_nothing_is_stored() -> Outco
                 .await?
                 .is_problem(StatusCode::BAD_REQUEST, "request.unknown_field")?;
         }
-        assert_eq!(head(app).await?, before);
+        assert_eq!(app.settled_head().await?, before);
         let exam = asha.get("/exams/current").await?;
         for question in exam.at("/questions").as_array().into_iter().flatten() {
             assert_eq!(question["response"], Value::Null);
@@ -186,8 +183,7 @@ async fn a_reflection_has_at_most_5000_characters() -> Outcome {
         asha.post(&format!("{path}/responses"), counting(&exam, 4)?)
             .await?
             .is(StatusCode::OK)?;
-        settled(app).await?;
-        let before = head(app).await?;
+        let before = app.settled_head().await?;
         let put = |body: Value| {
             asha.request("PUT", &format!("{path}/reflection"))
                 .json(body)
@@ -205,7 +201,7 @@ async fn a_reflection_has_at_most_5000_characters() -> Outcome {
             .post(&format!("{path}/complete"), json!({"reflection": 7}))
             .await?;
         names(&number, "request.invalid", "/reflection", "wrong_type")?;
-        assert_eq!(head(app).await?, before);
+        assert_eq!(app.settled_head().await?, before);
 
         let longest = "ñ".repeat(5_000);
         put(json!({"reflection": longest}))
@@ -234,8 +230,7 @@ async fn completing_names_what_is_not_answered_yet() -> Outcome {
         asha.post(&format!("{path}/responses"), answer)
             .await?
             .is(StatusCode::OK)?;
-        settled(app).await?;
-        let before = head(app).await?;
+        let before = app.settled_head().await?;
         let refused = asha
             .post(
                 &format!("{path}/complete"),
@@ -248,7 +243,7 @@ async fn completing_names_what_is_not_answered_yet() -> Outcome {
             json!([ids[0], ids[2], ids[3], ids[4]])
         );
         assert_eq!(
-            head(app).await?,
+            app.settled_head().await?,
             before,
             "the reflection is not kept either"
         );
@@ -269,8 +264,7 @@ async fn a_finished_exam_takes_nothing_more() -> Outcome {
             .send()
             .await?
             .is(StatusCode::NO_CONTENT)?;
-        settled(app).await?;
-        let before = head(app).await?;
+        let before = app.settled_head().await?;
         for (exam, code) in [
             (&completed, "exams.already_completed"),
             (&abandoned, "exams.abandoned"),
@@ -296,7 +290,7 @@ async fn a_finished_exam_takes_nothing_more() -> Outcome {
         asha.get(&format!("{path}/results"))
             .await?
             .is_problem(StatusCode::CONFLICT, "exams.not_completed")?;
-        assert_eq!(head(app).await?, before);
+        assert_eq!(app.settled_head().await?, before);
         Ok(())
     })
     .await
@@ -313,8 +307,7 @@ async fn another_members_exam_is_not_there() -> Outcome {
             .await?
             .text("/id");
         let mallory = app.member("mallory").await?;
-        settled(app).await?;
-        let before = head(app).await?;
+        let before = app.settled_head().await?;
         let nobodys = app.node.ids.next().to_string();
         for id in [&done, &open, &nobodys] {
             for (method, path, body) in [
@@ -354,7 +347,7 @@ async fn another_members_exam_is_not_there() -> Outcome {
             .is_problem(StatusCode::NOT_FOUND, "exams.not_found")?;
         let history = mallory.get("/exams/history").await?;
         assert_eq!(history.at("/items"), json!([]));
-        assert_eq!(head(app).await?, before);
+        assert_eq!(app.settled_head().await?, before);
         Ok(())
     })
     .await

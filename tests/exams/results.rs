@@ -16,7 +16,6 @@ use soulsense::commands::Request;
 use super::{asked, counting, finish, start};
 use crate::support::app::{App, on_each_engine};
 use crate::support::engines::Outcome;
-use crate::support::rebuild::settled;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_faster_than_two_seconds_a_question_make_a_rushed_exam() -> Outcome {
@@ -99,7 +98,7 @@ async fn a_percentile_takes_twenty_others_with_sound_results() -> Outcome {
             .accounts
             .execute(&leaving.id, &leave, &request)
             .await?;
-        settled(app).await?;
+        app.settled().await?;
         let standing = asha.get(&results).await?;
         assert_eq!(
             standing.at("/percentile"),
@@ -114,7 +113,7 @@ async fn a_percentile_takes_twenty_others_with_sound_results() -> Outcome {
             .accounts
             .execute(&leaving.id, &come_back, &request)
             .await?;
-        settled(app).await?;
+        app.settled().await?;
         let standing = asha.get(&results).await?;
         assert_eq!(standing.at("/percentile"), 78);
         Ok(())
@@ -134,7 +133,7 @@ async fn an_erased_exam_leaves_no_row() -> Outcome {
         };
         let request = Request::system(Metadata::system("job:test", app.node.ids.next()));
         app.node.exams.execute(&id, &erase, &request).await?;
-        settled(app).await?;
+        app.settled().await?;
         for path in [format!("/exams/{id}"), format!("/exams/{id}/results")] {
             asha.get(&path)
                 .await?
@@ -205,5 +204,5 @@ async fn sit(app: &App, account: AccountId, keyed: i64, rushed: bool) -> Outcome
         now,
     };
     node.exams.execute(&id, &complete, &request).await?;
-    settled(app).await
+    app.settled().await
 }

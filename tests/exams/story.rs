@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use super::{CALMLY, asked, counting, finish, head, later, start};
+use super::{CALMLY, asked, counting, finish, later, start};
 use crate::support::app::{Member, Reply, on_each_engine};
 use crate::support::engines::Outcome;
 use crate::support::rebuild::rebuilt_equals_live;
@@ -36,10 +36,14 @@ async fn an_exam_is_started_answered_reflected_on_completed_and_looked_back_at()
         assert_eq!(saved.body, json!({"answered": 1, "total": 10}));
         let saved = asha.post(&responses, all.clone()).await?;
         assert_eq!(saved.body, json!({"answered": 10, "total": 10}));
-        let before = head(app).await?;
+        let before = app.settled_head().await?;
         let again = asha.post(&responses, all).await?;
         assert_eq!(again.body, json!({"answered": 10, "total": 10}));
-        assert_eq!(head(app).await?, before, "the same answers change nothing");
+        assert_eq!(
+            app.settled_head().await?,
+            before,
+            "the same answers change nothing"
+        );
 
         let reflection = json!({"reflection": "I am wonderfully happy with how calm I stayed."});
         let written = asha

@@ -12,6 +12,8 @@ use super::percentile;
 
 /// A client gives up only long after every request must have ended.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// The longest a request may take.
+const LIMIT: Duration = Duration::from_secs(10);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -54,8 +56,19 @@ impl Ends {
         counted.took.len()
     }
 
-    /// Requests refused with a problem.
-    pub fn refused(&self) -> usize {
+    /// Waits until somebody has been refused; fails when nobody is for as long as a request may take.
+    pub async fn somebody_is_refused(&self) -> Result<(), Box<dyn Error>> {
+        let began = Instant::now();
+        while self.refused() == 0 {
+            if began.elapsed() > LIMIT {
+                return Err("nobody was refused".into());
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+
+    fn refused(&self) -> usize {
         let counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         counted.refused
     }
@@ -67,7 +80,7 @@ impl Ends {
             return Err(format!("refused without form: {:#?}", counted.improper).into());
         }
         let longest = percentile(&mut counted.took, 100);
-        if longest > Duration::from_secs(10) {
+        if longest > LIMIT {
             return Err(format!("a request took {longest:?}").into());
         }
         Ok(format!(

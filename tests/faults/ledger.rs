@@ -21,7 +21,7 @@ use super::client::{Ask, Caller, Ends, Place, Reply};
 use super::support::app::{App, PASSWORD, registration};
 use super::support::binary::{Machine, Server};
 use super::support::engines::Outcome;
-use super::support::rebuild::{rebuilt_equals_live, settled};
+use super::support::rebuild::rebuilt_equals_live;
 use super::tell;
 
 /// Entries of a life: one more than earn points.
@@ -265,7 +265,7 @@ impl Ledger {
     }
 
     async fn compared(&self, what: &str, app: &App) -> Outcome {
-        settled(app).await?;
+        app.settled().await?;
         let found = found(app).await?;
         let lives = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         let told = || lives.iter().flat_map(|life| &life.entries);

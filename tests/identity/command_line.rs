@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use super::deletion::leave;
-use super::head;
 use crate::support::app::{App, PASSWORD, on_each_engine, on_each_engine_with};
 use crate::support::engines::Outcome;
 
@@ -86,14 +85,14 @@ async fn the_first_admin_comes_from_the_command_line_and_the_last_one_stays() ->
             told.out
         );
 
-        let before = head(app).await?;
+        let before = app.settled_head().await?;
         let told = run(app, &["accounts", "revoke", "admin", "asha"]).await?;
         assert!(
             !told.well && told.remarks.contains("last admin"),
             "{}",
             told.remarks
         );
-        assert_eq!(head(app).await?, before);
+        assert_eq!(app.settled_head().await?, before);
         assert!(run(app, &["accounts", "grant", "admin", "ben"]).await?.well);
         let told = run(
             app,
@@ -121,7 +120,7 @@ async fn the_first_admin_comes_from_the_command_line_and_the_last_one_stays() ->
 async fn what_cannot_be_granted_is_one_clear_line() -> Outcome {
     on_each_engine(async |app| {
         app.member("asha").await?;
-        let before = head(app).await?;
+        let before = app.settled_head().await?;
         for (arguments, line) in [
             (
                 ["accounts", "grant", "admin", "nobody"],
@@ -143,7 +142,7 @@ async fn what_cannot_be_granted_is_one_clear_line() -> Outcome {
                 told.remarks
             );
         }
-        assert_eq!(head(app).await?, before);
+        assert_eq!(app.settled_head().await?, before);
         Ok(())
     })
     .await
@@ -165,13 +164,13 @@ async fn a_purge_says_first_what_it_would_erase() -> Outcome {
             .await?;
         entry.is(StatusCode::CREATED)?;
         leave(&member).await?;
-        let before = head(app).await?;
+        let before = app.settled_head().await?;
         let told = run(app, &["purge", "--dry-run"]).await?;
         assert!(told.well, "{}", told.remarks);
         for part in [member.id.as_str(), "1 account", "1 entry", "1 session"] {
             assert!(told.out.contains(part), "{part} in {}", told.out);
         }
-        assert_eq!(head(app).await?, before);
+        assert_eq!(app.settled_head().await?, before);
         let told = run(app, &["purge"]).await?;
         assert!(told.well, "{}", told.remarks);
         assert_eq!(told.out.trim_end(), format!("{} is erased", member.id));

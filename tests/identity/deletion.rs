@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
 use super::second_factor::{Authenticator, challenge};
-use super::{head, shut_out_within_a_second};
+use super::shut_out_within_a_second;
 use crate::support::app::{App, Member, PASSWORD, Reply, on_each_engine};
 use crate::support::engines::Outcome;
 
@@ -84,7 +84,7 @@ async fn leaving_takes_every_factor() -> Outcome {
     on_each_engine(async |app| {
         let member = app.member("asha").await?;
         let ask = async |body| member.post("/users/me/deletion", body).await;
-        let before = head(app).await?;
+        let before = app.settled_head().await?;
         let reply = ask(json!({"password": "wrong-horse-7-battery"})).await?;
         reply.is_problem(StatusCode::UNAUTHORIZED, "identity.credentials_refused")?;
         let reply = ask(json!({"password": PASSWORD})).await?;
@@ -98,7 +98,7 @@ async fn leaving_takes_every_factor() -> Outcome {
             let reply = ask(body).await?;
             reply.is_problem(StatusCode::UNPROCESSABLE_ENTITY, "request.invalid")?;
         }
-        assert_eq!(head(app).await?, before);
+        assert_eq!(app.settled_head().await?, before);
 
         let authenticator = Authenticator::of(&member).await?;
         let reply = ask(json!({"password": PASSWORD})).await?;

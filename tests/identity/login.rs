@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use soulsense::commands::Request;
 use soulsense::hashing::{Hasher, HashingSettings};
 
-use super::head;
 use crate::support::app::{App, PASSWORD, Reply, on_each_engine};
 use crate::support::engines::Outcome;
 
@@ -36,7 +35,7 @@ fn waits(reply: &Reply, seconds: &str) -> Outcome {
 async fn a_name_nobody_has_and_a_wrong_password_are_answered_alike() -> Outcome {
     on_each_engine(async |app| {
         app.member("asha").await?;
-        let before = head(app).await?;
+        let before = app.settled_head().await?;
         let known = try_login(app, "asha", "wrong-horse-7-battery").await?;
         let unknown = try_login(app, "nobody", "wrong-horse-7-battery").await?;
         let odd = try_login(app, "no such name!", "wrong-horse-7-battery").await?;
@@ -50,7 +49,7 @@ async fn a_name_nobody_has_and_a_wrong_password_are_answered_alike() -> Outcome 
         };
         assert_eq!(bare(&known), bare(&unknown));
         assert_eq!(bare(&known), bare(&odd));
-        assert_eq!(head(app).await?, before);
+        assert_eq!(app.settled_head().await?, before);
         Ok(())
     })
     .await
@@ -123,7 +122,7 @@ async fn failures_are_forgotten_after_a_day() -> Outcome {
 async fn a_login_with_fields_out_of_range_is_refused_and_nothing_is_stored() -> Outcome {
     on_each_engine(async |app| {
         app.member("asha").await?;
-        let before = head(app).await?;
+        let before = app.settled_head().await?;
         let long = "x".repeat(257);
         for (body, pointer) in [
             (json!({"identifier": "asha", "password": long}), "/password"),
@@ -139,7 +138,7 @@ async fn a_login_with_fields_out_of_range_is_refused_and_nothing_is_stored() -> 
             reply.is_problem(StatusCode::UNPROCESSABLE_ENTITY, "request.invalid")?;
             assert_eq!(reply.text("/errors/0/pointer"), pointer);
         }
-        assert_eq!(head(app).await?, before);
+        assert_eq!(app.settled_head().await?, before);
         Ok(())
     })
     .await

@@ -9,18 +9,12 @@ mod second_factor;
 mod sessions;
 mod tokens;
 
-use std::error::Error;
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 
-use super::support::app::{App, Member};
+use super::support::app::Member;
 use super::support::engines::Outcome;
-
-/// Where the log stands.
-async fn head(app: &App) -> Result<i64, Box<dyn Error>> {
-    Ok(app.node.log.reader().head().await?.position)
-}
 
 /// Fails unless the member's access token is refused within a second.
 async fn shut_out_within_a_second(member: &Member<'_>) -> Outcome {

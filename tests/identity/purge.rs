@@ -14,7 +14,6 @@ use soulsense::purge::{self, LEDGER_FILE, Step};
 use uuid::Uuid;
 
 use super::deletion::leave;
-use super::head;
 use crate::support::app::{App, PASSWORD, on_each_engine};
 use crate::support::engines::Outcome;
 use crate::support::rebuild::rebuilt_equals_live;
@@ -51,7 +50,7 @@ async fn until(done: impl AsyncFn() -> Result<bool, Box<dyn Error>>) -> Outcome 
 
 async fn events(app: &App, id: AccountId) -> Result<Vec<RecordedEvent>, Box<dyn Error>> {
     let reader = app.node.log.reader();
-    let all = reader.page(0, head(app).await?, 10_000).await?;
+    let all = reader.page(0, app.settled_head().await?, 10_000).await?;
     let own = all
         .into_iter()
         .filter(|event| event.subject_id == Some(id.0));
@@ -256,11 +255,11 @@ async fn a_purge_has_nothing_of_a_stranger_to_erase() -> Outcome {
 async fn the_last_admin_stays() -> Outcome {
     on_each_engine(async |app| {
         let first = staff(app, "first", StaffRole::Admin).await?;
-        let before = head(app).await?;
+        let before = app.settled_head().await?;
         let ask = json!({"password": PASSWORD});
         let reply = first.post("/users/me/deletion", ask.clone()).await?;
         reply.is_problem(StatusCode::CONFLICT, "identity.last_admin")?;
-        assert_eq!(head(app).await?, before);
+        assert_eq!(app.settled_head().await?, before);
         let second = staff(app, "second", StaffRole::Admin).await?;
         first
             .post("/users/me/deletion", ask.clone())

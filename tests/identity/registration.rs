@@ -4,7 +4,6 @@ use axum::http::StatusCode;
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use super::head;
 use crate::support::app::{PASSWORD, on_each_engine, on_each_engine_with, registration};
 use crate::support::engines::Outcome;
 
@@ -67,7 +66,7 @@ fn faults() -> Vec<(&'static str, Value, &'static str)> {
 #[tokio::test]
 async fn every_field_out_of_range_is_refused_and_nothing_is_stored() -> Outcome {
     on_each_engine(async |app| {
-        let before = head(app).await?;
+        let before = app.settled_head().await?;
         for (field, value, code) in faults() {
             let mut body = registration("asha");
             body[field] = value;
@@ -86,7 +85,7 @@ async fn every_field_out_of_range_is_refused_and_nothing_is_stored() -> Outcome 
         reply.is_problem(StatusCode::BAD_REQUEST, "request.unknown_field")?;
         let reply = app.post("/auth/register", registration("as\0ha")).await?;
         reply.is_problem(StatusCode::BAD_REQUEST, "request.nul_character")?;
-        assert_eq!(head(app).await?, before);
+        assert_eq!(app.settled_head().await?, before);
         Ok(())
     })
     .await
@@ -116,10 +115,10 @@ async fn a_taken_username_is_a_clear_conflict() -> Outcome {
         assert_eq!(check("ASHA").await?.at("/available"), false);
         let reply = check("a").await?;
         reply.is_problem(StatusCode::UNPROCESSABLE_ENTITY, "request.invalid")?;
-        let before = head(app).await?;
+        let before = app.settled_head().await?;
         let reply = app.post("/auth/register", registration("ASHA")).await?;
         reply.is_problem(StatusCode::CONFLICT, "identity.username_taken")?;
-        assert_eq!(head(app).await?, before);
+        assert_eq!(app.settled_head().await?, before);
         Ok(())
     })
     .await
@@ -133,7 +132,7 @@ async fn a_hundred_racing_registrations_give_one_account() -> Outcome {
         config.request_timeout_seconds = 120;
     };
     on_each_engine_with(roomy, async |app| {
-        let before = head(app).await?;
+        let before = app.settled_head().await?;
         let racing = (0..100).map(|_| app.post("/auth/register", registration("asha")));
         let mut created = 0;
         for reply in join_all(racing).await {
@@ -144,7 +143,7 @@ async fn a_hundred_racing_registrations_give_one_account() -> Outcome {
                 reply.is_problem(StatusCode::CONFLICT, "identity.username_taken")?;
             }
         }
-        assert_eq!((created, head(app).await?), (1, before + 1));
+        assert_eq!((created, app.settled_head().await?), (1, before + 1));
         app.login("asha", PASSWORD).await?;
         Ok(())
     })

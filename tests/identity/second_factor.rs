@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use soulsense::commands::Request;
 use soulsense::totp::SecondFactor;
 
-use super::head;
 use crate::support::app::{App, Member, PASSWORD, Reply, on_each_engine};
 use crate::support::engines::Outcome;
 
@@ -122,7 +121,7 @@ async fn wrong_codes_wait_across_challenges_until_the_last_factor_is_right() -> 
     on_each_engine(async |app| {
         let member = app.member("asha").await?;
         let authenticator = Authenticator::of(&member).await?;
-        let before = head(app).await?;
+        let before = app.settled_head().await?;
         for wait in [1, 1, 3] {
             let token = challenge(app, "asha").await?;
             code_refused(&answer(app, &token, "000000").await?)?;
@@ -132,7 +131,7 @@ async fn wrong_codes_wait_across_challenges_until_the_last_factor_is_right() -> 
             assert_eq!(reply.header("retry-after"), wait.to_string());
             app.later(TimeDelta::seconds(wait));
         }
-        assert_eq!(head(app).await?, before);
+        assert_eq!(app.settled_head().await?, before);
         let token = challenge(app, "asha").await?;
         let code = authenticator.code(app);
         answer(app, &token, &code).await?.is(StatusCode::OK)?;

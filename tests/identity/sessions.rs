@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::json;
 
-use super::{head, shut_out_within_a_second};
+use super::shut_out_within_a_second;
 use crate::support::app::{PASSWORD, on_each_engine};
 use crate::support::engines::Outcome;
 
@@ -62,7 +62,7 @@ async fn another_members_session_is_not_there() -> Outcome {
     on_each_engine(async |app| {
         let asha = app.member("asha").await?;
         let ben = app.member("ben").await?;
-        let before = head(app).await?;
+        let before = app.settled_head().await?;
         let id = ben.get("/auth/sessions").await?.text("/items/0/id");
         for id in [id, app.node.ids.next().to_string()] {
             let reply = asha
@@ -73,7 +73,7 @@ async fn another_members_session_is_not_there() -> Outcome {
         }
         let reply = asha.request("DELETE", "/auth/sessions/x").send().await?;
         reply.is(StatusCode::NOT_FOUND)?;
-        assert_eq!(head(app).await?, before);
+        assert_eq!(app.settled_head().await?, before);
         ben.get("/auth/me").await?.is(StatusCode::OK)
     })
     .await

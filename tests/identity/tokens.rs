@@ -11,7 +11,7 @@ use domain::identity::account::Role;
 use serde_json::json;
 use soulsense::tokens::{AccessGrant, KeyRing, TokenIssuer, TokenKey};
 
-use super::{head, shut_out_within_a_second};
+use super::shut_out_within_a_second;
 use crate::support::app::{App, PASSWORD, Reply, on_each_engine, on_each_engine_with};
 use crate::support::engines::Outcome;
 
@@ -93,10 +93,10 @@ async fn a_refresh_token_is_good_once_and_again_while_its_reply_may_be_lost() ->
         assert_ne!(first.text("/refresh_token"), member.refresh_token);
         assert_eq!(first.text("/account/id"), member.id);
         app.later(TimeDelta::seconds(60));
-        let before = head(app).await?;
+        let before = app.settled_head().await?;
         let again = refresh(app, &member.refresh_token).await?;
         assert_eq!(again.text("/refresh_token"), first.text("/refresh_token"));
-        assert_eq!(head(app).await?, before);
+        assert_eq!(app.settled_head().await?, before);
         let second = refresh(app, &first.text("/refresh_token")).await?;
         second.is(StatusCode::OK)
     })
@@ -133,7 +133,7 @@ async fn a_spent_refresh_token_that_comes_again_ends_the_session() -> Outcome {
 async fn who_guesses_a_refresh_token_learns_nothing_and_ends_nothing() -> Outcome {
     on_each_engine(async |app| {
         let member = app.member("asha").await?;
-        let before = head(app).await?;
+        let before = app.settled_head().await?;
         let (session, _) = member.refresh_token.split_once('.').ok_or("no token")?;
         let secret = BASE64_URL_SAFE_NO_PAD.encode([1; 32]);
         for guess in [
@@ -153,7 +153,7 @@ async fn who_guesses_a_refresh_token_learns_nothing_and_ends_nothing() -> Outcom
             .post("/auth/refresh", json!({"refresh_token": 1}))
             .await?;
         reply.is_problem(StatusCode::UNPROCESSABLE_ENTITY, "request.invalid")?;
-        assert_eq!(head(app).await?, before);
+        assert_eq!(app.settled_head().await?, before);
         refresh(app, &member.refresh_token)
             .await?
             .is(StatusCode::OK)

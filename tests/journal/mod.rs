@@ -12,8 +12,7 @@ use std::error::Error;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::support::app::{App, Member, Reply};
-use super::support::rebuild::settled;
+use super::support::app::{Member, Reply};
 
 /// An entry with every field.
 pub fn full() -> Value {
@@ -55,12 +54,6 @@ pub fn without_support(written: &Reply) -> Value {
         members.remove("support");
     }
     entry
-}
-
-pub async fn head(app: &App) -> Result<i64, sqlx::Error> {
-    // what members did before may still be earning them something
-    let _ = settled(app).await;
-    Ok(app.node.log.reader().head().await?.position)
 }
 
 pub async fn written(member: &Member<'_>, body: Value) -> Result<Reply, Box<dyn Error>> {

@@ -14,7 +14,7 @@ use soulsense::tokens::hex;
 use super::{full, patch, path_of, plain, without_support, written};
 use crate::support::app::{App, on_each_engine};
 use crate::support::engines::Outcome;
-use crate::support::rebuild::{rebuilt_equals_live, settled};
+use crate::support::rebuild::rebuilt_equals_live;
 
 #[tokio::test]
 async fn support_stands_in_the_reply_to_a_write_and_nowhere_else() -> Outcome {
@@ -53,7 +53,7 @@ async fn no_word_of_an_entry_is_stored_in_the_clear() -> Outcome {
         let path = path_of(&entry);
         let change = json!({"content": "Zwiebelfisch content once again"});
         patch(&asha, &path, "*", change).await?.is(StatusCode::OK)?;
-        settled(app).await?;
+        app.settled().await?;
         assert!(!leaks(app, &["Zwiebelfisch", "zwiebelfisch"]).await?);
         // the search itself finds what is there: ids and times are clear
         let clear = match app.node.homes.read.engine() {

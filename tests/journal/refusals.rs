@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use super::{delete, full, head, patch, path_of, put, with, without_support, written};
+use super::{delete, full, patch, path_of, put, with, without_support, written};
 use crate::support::app::on_each_engine;
 use crate::support::engines::Outcome;
 
@@ -100,7 +100,7 @@ async fn every_field_out_of_range_is_refused_where_it_stands_and_nothing_is_stor
         let asha = app.member("asha").await?;
         let kept = written(&asha, full()).await?;
         let path = path_of(&kept);
-        let before = head(app).await?;
+        let before = app.settled_head().await?;
         let tomorrow = (app.clock.now() + TimeDelta::days(1)).date_naive();
         for (change, pointer, code) in out_of_range(&tomorrow.to_string()) {
             let body = with(&change);
@@ -117,7 +117,7 @@ async fn every_field_out_of_range_is_refused_where_it_stands_and_nothing_is_stor
                 assert_eq!(reply.at("/errors/1"), Value::Null);
             }
         }
-        assert_eq!(head(app).await?, before);
+        assert_eq!(app.settled_head().await?, before);
         assert_eq!(asha.get(&path).await?.body, without_support(&kept));
         Ok(())
     })
@@ -173,7 +173,7 @@ async fn a_malformed_request_is_refused_and_nothing_is_stored() -> Outcome {
     on_each_engine(async |app| {
         let asha = app.member("asha").await?;
         let path = path_of(&written(&asha, full()).await?);
-        let before = head(app).await?;
+        let before = app.settled_head().await?;
         let huge = format!(r#"{{"content": "{}"}}"#, "x".repeat(1 << 20));
         let cases: [(&str, &str, StatusCode, &str, &str); 7] = [
             (
@@ -241,7 +241,7 @@ async fn a_malformed_request_is_refused_and_nothing_is_stored() -> Outcome {
         assert_eq!(own_id.text("/errors/0/pointer"), "/id");
         let computed = patch(&asha, &path, "\"1\"", json!({"word_count": 3})).await?;
         computed.is_problem(StatusCode::BAD_REQUEST, "request.unknown_field")?;
-        assert_eq!(head(app).await?, before);
+        assert_eq!(app.settled_head().await?, before);
         Ok(())
     })
     .await
@@ -255,7 +255,7 @@ async fn another_members_entry_is_not_found_and_a_strangers_request_is_unauthent
         let path = path_of(&written(&asha, full()).await?);
         let deleted = path_of(&written(&asha, full()).await?);
         delete(&asha, &deleted).await?.is(StatusCode::NO_CONTENT)?;
-        let before = head(app).await?;
+        let before = app.settled_head().await?;
         let nothing = "/journal/0199d2a5-6f3e-7c41-9b52-0d6a4f1c8e27";
         for path in [path.as_str(), deleted.as_str(), nothing, "/journal/no-id"] {
             let code = if path == "/journal/no-id" {
@@ -291,7 +291,7 @@ async fn another_members_entry_is_not_found_and_a_strangers_request_is_unauthent
             reply.is_problem(StatusCode::UNAUTHORIZED, "auth.token_missing")?;
         }
         assert_eq!(bela.get("/journal").await?.at("/items"), json!([]));
-        assert_eq!(head(app).await?, before);
+        assert_eq!(app.settled_head().await?, before);
         Ok(())
     })
     .await
@@ -302,7 +302,7 @@ async fn a_change_says_what_it_has_read() -> Outcome {
     on_each_engine(async |app| {
         let asha = app.member("asha").await?;
         let path = path_of(&written(&asha, full()).await?);
-        let before = head(app).await?;
+        let before = app.settled_head().await?;
         for method in ["PUT", "PATCH"] {
             let unsaid = asha.request(method, &path).json(full()).send().await?;
             unsaid.is_problem(
@@ -321,7 +321,7 @@ async fn a_change_says_what_it_has_read() -> Outcome {
         let call = asha.request("DELETE", &path).header("if-match", "\"2\"");
         let reply = call.send().await?;
         reply.is_problem(StatusCode::PRECONDITION_FAILED, "request.if_match_failed")?;
-        assert_eq!(head(app).await?, before);
+        assert_eq!(app.settled_head().await?, before);
 
         let one = patch(&asha, &path, "\"7\", \"1\"", json!({"mood_rating": 1})).await?;
         assert_eq!(one.header("etag"), "\"2\"");

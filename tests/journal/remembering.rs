@@ -13,7 +13,6 @@ use uuid::Uuid;
 use super::beginning::{beside, request, write};
 use crate::support::app::{App, on_each_engine};
 use crate::support::engines::{Outcome, id};
-use crate::support::rebuild::settled;
 
 /// Deletes the entry, which must be at the given revision where one is named.
 fn delete(app: &App, account: &str, expected: Option<u32>) -> Result<EntryCommand, uuid::Error> {
@@ -137,7 +136,7 @@ async fn what_memory_refuses_or_leaves_as_it_is_reads_no_event() -> Outcome {
         let entry = id();
         let write = write(app, &asha.id, entry)?;
         told(&app.node, entry, &write).await?;
-        settled(app).await?;
+        app.settled().await?;
         assert_eq!(spoil(&app.node, entry).await?, 1);
 
         let restore = restore(app, &asha.id)?;

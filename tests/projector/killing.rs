@@ -18,7 +18,7 @@ use super::history;
 use crate::support::app::App;
 use crate::support::binary::Machine;
 use crate::support::engines::Outcome;
-use crate::support::rebuild::{rebuilt_equals_live, settled};
+use crate::support::rebuild::rebuilt_equals_live;
 
 /// Longest wait for a moment to come.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -155,7 +155,7 @@ async fn killed_at_random(engine: Engine, seed: u64) -> Outcome {
     let machine = Machine::on(engine).await?;
     let app = App::over(machine.config()?).await?;
     history::write(&app.node, MEMBERS, PADDING).await?;
-    settled(&app).await?;
+    app.settled().await?;
     let head = app.node.log.reader().head().await?.position;
     app.close().await;
 

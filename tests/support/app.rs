@@ -4,7 +4,7 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -26,6 +26,9 @@ use super::postgres::{FreshDatabase, fresh_database};
 
 /// A password that every rule lets pass.
 pub const PASSWORD: &str = "correct-horse-7-battery-staple";
+
+/// Whatever a node does by itself is done by then.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running application of its own, with a clock that stands until it is moved.
 pub struct App {
@@ -148,6 +151,39 @@ impl App {
         let reached = progress.wait(projections::audit::READ, head.position, wait);
         assert!(reached.await, "audit does not catch up");
         Ok(())
+    }
+
+    /// Waits until every projection and every policy has reached the head.
+    pub async fn settled(&self) -> Outcome {
+        let began = Instant::now();
+        loop {
+            // in this order: what a policy appended before its look at the log ended is in the head
+            let policies = self.node.subscriptions.list().await?;
+            let head = self.node.log.reader().head().await?.position;
+            let progress = self.node.projector.progress().now();
+            if progress.values().all(|at| at.position >= head)
+                && policies.iter().all(|policy| policy.position >= head)
+            {
+                return Ok(());
+            }
+            if began.elapsed() > PATIENCE {
+                let rows = self.node.projector.generations().list().await?;
+                let behind = rows.iter().filter(|row| row.position < head);
+                let behind: Vec<_> = behind.collect();
+                let late = policies.iter().filter(|policy| policy.position < head);
+                let late: Vec<_> = late.collect();
+                return Err(
+                    format!("never at the head, which is {head}: {behind:#?} {late:#?}").into(),
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Where the log stands, once policies have appended all that what was done before leads to.
+    pub async fn settled_head(&self) -> Result<i64, Box<dyn Error>> {
+        self.settled().await?;
+        Ok(self.node.log.reader().head().await?.position)
     }
 
     /// Moves the clock.

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Nothing may be written meanwhile.
 pub async fn rebuilt_equals_live(app: &App) -> Outcome {
     let projector = &app.node.projector;
-    settled(app).await?;
+    app.settled().await?;
     let before = live(projector).await?;
     rebuild_all(app).await?;
     let after = live(projector).await?;
@@ -73,33 +73,6 @@ pub async fn rebuild_all(app: &App) -> Outcome {
             return Err(format!("these are still being built: {stuck:?}").into());
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
-/// Waits until every projection and every policy has reached the head.
-pub async fn settled(app: &App) -> Outcome {
-    let began = Instant::now();
-    loop {
-        // in this order: what a policy appended before its look at the log ended is in the head
-        let policies = app.node.subscriptions.list().await?;
-        let head = app.node.log.reader().head().await?.position;
-        let progress = app.node.projector.progress().now();
-        if progress.values().all(|at| at.position >= head)
-            && policies.iter().all(|policy| policy.position >= head)
-        {
-            return Ok(());
-        }
-        if began.elapsed() > PATIENCE {
-            let rows = app.node.projector.generations().list().await?;
-            let behind = rows.iter().filter(|row| row.position < head);
-            let behind: Vec<_> = behind.collect();
-            let late = policies.iter().filter(|policy| policy.position < head);
-            let late: Vec<_> = late.collect();
-            return Err(
-                format!("never at the head, which is {head}: {behind:#?} {late:#?}").into(),
-            );
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
