@@ -3,6 +3,7 @@
 //! No transaction spans two homes. On Postgres a home is a schema, on SQLite a file.
 
 use std::borrow::Cow;
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -25,6 +26,10 @@ static READ_SHARED: Migrator = sqlx::migrate!("../migrations/read/shared");
 
 /// Held while schemas are made or changed, so that nodes that start together do it one after the other.
 const MIGRATION_LOCK: i64 = 0x50_55_4c_53_45;
+
+/// What a pooled SQLite connection keeps of its file, as `PRAGMA cache_size` counts: 512 KiB. The system's page
+/// cache has the rest, once for all of them.
+const SQLITE_CACHE: &str = "-512";
 
 /// Where the homes are.
 #[derive(Clone, PartialEq, Eq)]
@@ -357,8 +362,11 @@ impl Target {
         synchronous: SqliteSynchronous,
         wait: Duration,
     ) -> Result<Database, HomesError> {
+        let options = self
+            .sqlite_options(file, synchronous)?
+            .pragma("cache_size", SQLITE_CACHE);
         SqlitePoolOptions::new()
-            .max_connections(8)
+            .max_connections(sqlite_connections())
             .acquire_timeout(wait)
             .test_before_acquire(false)
             .before_acquire(|connection, _| {
@@ -366,10 +374,19 @@ impl Target {
                 let stranded = connection.is_in_transaction();
                 Box::pin(async move { Ok(!stranded) })
             })
-            .connect_with(self.sqlite_options(file, synchronous)?)
+            .connect_with(options)
             .await
             .map(Database::Sqlite)
             .map_err(HomesError::Unreachable)
+    }
+}
+
+/// The most connections to one SQLite file. Each has a thread and a page cache of its own, and more than twice
+/// the cores would wait for each other.
+fn sqlite_connections() -> u32 {
+    match std::thread::available_parallelism().map_or(1, NonZero::get) {
+        ..4 => 4,
+        _ => 8,
     }
 }
 
