@@ -17,6 +17,8 @@ struct Person<'s> {
     server: &'s Server,
     client: Client,
     token: String,
+    /// Of the login: whatever is read reflects it and all that was before.
+    position: String,
 }
 
 impl<'s> Person<'s> {
@@ -45,17 +47,22 @@ impl<'s> Person<'s> {
         let client = Client::new();
         let body = json!({"identifier": username, "password": PASSWORD});
         let reply = client.post(server.api("/auth/login")).json(&body).send();
-        let reply: Value = reply.await?.error_for_status()?.json().await?;
+        let reply = reply.await?.error_for_status()?;
+        let position = reply.headers().get("soulsense-position");
+        let position = position.ok_or("no position")?.to_str()?.to_owned();
+        let reply: Value = reply.json().await?;
         let token = reply["access_token"].as_str().ok_or("no token")?.to_owned();
         Ok(Self {
             server,
             client,
             token,
+            position,
         })
     }
 
     async fn get(&self, path: &str) -> Result<Value, reqwest::Error> {
         let request = self.client.get(self.server.api(path));
+        let request = request.header("soulsense-min-position", &self.position);
         let reply = request.bearer_auth(&self.token).send().await?;
         reply.error_for_status()?.json().await
     }

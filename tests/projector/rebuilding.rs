@@ -100,6 +100,7 @@ async fn readers_see_no_error_and_no_gap_while_read_models_are_built_anew() -> O
         });
         done?;
         assert!(requests? > 20);
+        app.trail_caught_up().await?;
         let reply = asha.get("/users/me/activity?type=session_started").await?;
         assert_eq!(reply.at("/items").as_array().map(Vec::len), Some(4));
         assert_eq!(reply.at("/next"), Value::Null);
