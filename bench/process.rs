@@ -1,5 +1,5 @@
-//! What processes cost: CPU time and memory, as Linux counts them; and the allocator of
-//! every benchmark.
+//! What processes cost: CPU time and memory, as Linux counts them; and the allocator of every
+//! benchmark.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::support::binary::{Machine, Server};
 use super::support::engines::Outcome;
+use super::support::story::in_time;
 
 const PASSWORD: &str = "a-quiet-walk-by-the-river";
 
@@ -68,19 +69,22 @@ impl<'s> Person<'s> {
 
     /// Reads what reflects the login and all that was before it; comes again while the read model is not so far.
     async fn get_up_to_date(&self, path: &str) -> Result<Value, Box<dyn Error>> {
-        let began = Instant::now();
-        loop {
-            let request = self.client.get(self.server.api(path));
-            let request = request.header("soulsense-min-position", &self.position);
-            let reply = request.bearer_auth(&self.token).send().await?;
-            if reply.status() != StatusCode::SERVICE_UNAVAILABLE {
-                return Ok(reply.error_for_status()?.json().await?);
-            }
-            if began.elapsed() > Duration::from_secs(15) {
-                return Err(format!("not up to date: {}", reply.text().await?).into());
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        in_time(
+            Duration::from_secs(15),
+            "a read model is up to date",
+            async {
+                loop {
+                    let request = self.client.get(self.server.api(path));
+                    let request = request.header("soulsense-min-position", &self.position);
+                    let reply = request.bearer_auth(&self.token).send().await?;
+                    if reply.status() != StatusCode::SERVICE_UNAVAILABLE {
+                        return Ok(reply.error_for_status()?.json().await?);
+                    }
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            },
+        )
+        .await?
     }
 
     async fn post(&self, path: &str, body: Value) -> Result<Value, reqwest::Error> {

@@ -45,8 +45,8 @@ pub trait Projection: fmt::Debug + Send + Sync {
         true
     }
 
-    /// True when no command of a member waits for its rows: while there is much to do, events gather for a moment before
-    /// they are folded, since a long page costs less by the event. What comes alone is folded at once.
+    /// True when no command of a member waits for its rows: while there is much to do, events gather for a moment
+    /// before they are folded, since a long page costs less by the event. What comes alone is folded at once.
     fn gathers(&self) -> bool {
         false
     }

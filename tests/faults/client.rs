@@ -9,6 +9,8 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::percentile;
+use super::support::engines::Outcome;
+use super::support::story::within;
 
 /// A client gives up only long after every request must have ended.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -57,15 +59,13 @@ impl Ends {
     }
 
     /// Waits until somebody has been refused; fails when nobody is for as long as a request may take.
-    pub async fn somebody_is_refused(&self) -> Result<(), Box<dyn Error>> {
-        let began = Instant::now();
-        while self.refused() == 0 {
-            if began.elapsed() > LIMIT {
-                return Err("nobody was refused".into());
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-        Ok(())
+    pub async fn somebody_is_refused(&self) -> Outcome {
+        within(
+            LIMIT,
+            "somebody is refused",
+            async || Ok(self.refused() > 0),
+        )
+        .await
     }
 
     fn refused(&self) -> usize {

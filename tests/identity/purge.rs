@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::error::Error;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use chrono::TimeDelta;
@@ -18,6 +18,7 @@ use crate::support::app::{App, PASSWORD, on_each_engine};
 use crate::support::engines::Outcome;
 use crate::support::rebuild::rebuilt_equals_live;
 use crate::support::staff::staff;
+use crate::support::story::within;
 
 const WORDS: &str = "A quiet evening by the river, and nobody knows of it.";
 
@@ -32,20 +33,20 @@ async fn leaver(app: &App, name: &str) -> Result<AccountId, Box<dyn Error>> {
     exam.is(StatusCode::CREATED)?;
     app.login(name, PASSWORD).await?;
     let id: AccountId = member.id.parse()?;
-    until(async || Ok(kinds(app, id).await?.contains("progress"))).await?;
+    until("points are earned", async || {
+        Ok(kinds(app, id).await?.contains("progress"))
+    })
+    .await?;
     leave(&member).await?;
     Ok(id)
 }
 
-async fn until(done: impl AsyncFn() -> Result<bool, Box<dyn Error>>) -> Outcome {
-    let began = Instant::now();
-    while !done().await? {
-        if began.elapsed() > Duration::from_secs(10) {
-            return Err("it did not come to that".into());
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    Ok(())
+/// Waits for what the purge or a policy should soon have done.
+async fn until(
+    what: &'static str,
+    done: impl AsyncFn() -> Result<bool, Box<dyn Error>>,
+) -> Outcome {
+    within(Duration::from_secs(10), what, done).await
 }
 
 async fn events(app: &App, id: AccountId) -> Result<Vec<RecordedEvent>, Box<dyn Error>> {
@@ -102,9 +103,12 @@ async fn wherever_a_purge_stops_the_next_one_goes_on() -> Outcome {
         }
         app.restart().await?;
         for (id, ..) in &leavers {
-            until(async || is_erased(app, *id).await).await?;
+            until("an account is erased", async || is_erased(app, *id).await).await?;
         }
-        until(async || Ok(purge::due(&app.node).await?.is_empty())).await?;
+        until("nothing is due", async || {
+            Ok(purge::due(&app.node).await?.is_empty())
+        })
+        .await?;
 
         let ledger = tokio::fs::read_to_string(app.node.config.data_dir.join(LEDGER_FILE)).await?;
         assert_eq!(ledger.lines().count(), leavers.len());
@@ -222,7 +226,7 @@ async fn one_account_that_cannot_be_erased_does_not_hold_up_the_others() -> Outc
         execute!(app.node.homes.keys, &sql, broken.0)?;
         app.later(TimeDelta::days(30));
         app.restart().await?;
-        until(async || is_erased(app, whole).await).await?;
+        until("an account is erased", async || is_erased(app, whole).await).await?;
         let purged = purge::all(&app.node, "job:purge", "system").await?;
         assert_eq!(purged.erased, []);
         assert_eq!(purged.failed.len(), 1);

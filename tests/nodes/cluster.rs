@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use event_log::database::Engine;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
@@ -16,7 +16,7 @@ use crate::support::binary::{Machine, Server};
 use crate::support::black_hole::BlackHole;
 use crate::support::engines::Outcome;
 use crate::support::rebuild::rebuilt_equals_live;
-use crate::support::story::{awaits, told};
+use crate::support::story::{awaits, told, within};
 
 /// The master key of all nodes: 32 bytes in hex.
 pub const MASTER_KEY: &str = "5f2d8c3ab1e04796d8a35c7e91f0b2647d1c8e5a03b9f6427a8d5e1c3f0b9a64";
@@ -272,21 +272,4 @@ pub async fn is(reply: Response, status: StatusCode) -> Result<Value, Box<dyn Er
         return Ok(serde_json::from_str(&text).unwrap_or_default());
     }
     Err(format!("{found} instead of {status}: {text}").into())
-}
-
-/// Asks again and again until it is so.
-pub async fn within(
-    time: Duration,
-    what: &'static str,
-    is_so: impl AsyncFn() -> Result<bool, Box<dyn Error>>,
-) -> Outcome {
-    awaits(what);
-    let began = Instant::now();
-    while !is_so().await? {
-        if began.elapsed() > time {
-            return Err(format!("not within {time:?}: {what}").into());
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    Ok(())
 }

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
 
-use super::cluster::{Cluster, Person, is, within};
+use super::cluster::{Cluster, Person, is};
 use crate::support::engines::Outcome;
+use crate::support::story::within;
 
 /// What the issue promises.
 const REPLACED: Duration = Duration::from_secs(5);

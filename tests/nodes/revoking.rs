@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::json;
 
-use super::cluster::{Cluster, Person, within};
+use super::cluster::{Cluster, Person};
 use crate::support::app::PASSWORD;
 use crate::support::binary::Server;
 use crate::support::engines::Outcome;
+use crate::support::story::within;
 
 /// What the issue promises.
 const EVERYWHERE: Duration = Duration::from_secs(1);

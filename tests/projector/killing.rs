@@ -155,8 +155,7 @@ async fn killed_at_random(engine: Engine, seed: u64) -> Outcome {
     let machine = Machine::on(engine).await?;
     let app = App::over(machine.config()?).await?;
     history::write(&app.node, MEMBERS, PADDING).await?;
-    app.settled().await?;
-    let head = app.node.log.reader().head().await?.position;
+    let head = app.settled_head().await?;
     app.close().await;
 
     let (clock, ids) = (Clock::system(), Ids::system());

@@ -15,7 +15,7 @@ mod versions;
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use cqrs_es::persist::EventUpcaster;
@@ -37,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::engines::{Installation, Outcome, id, now};
 use crate::support::raw;
+use crate::support::story::within;
 
 /// Longest wait for what should happen at once.
 const SOON: Duration = Duration::from_secs(30);
@@ -338,13 +339,9 @@ async fn row(
 }
 
 /// Waits for something that should happen soon.
-async fn until(what: &str, happened: impl AsyncFn() -> Result<bool, Box<dyn Error>>) -> Outcome {
-    let began = Instant::now();
-    while !happened().await? {
-        if began.elapsed() > SOON {
-            return Err(format!("not within {SOON:?}: {what}").into());
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    Ok(())
+async fn until(
+    what: &'static str,
+    happened: impl AsyncFn() -> Result<bool, Box<dyn Error>>,
+) -> Outcome {
+    within(SOON, what, happened).await
 }

@@ -28,7 +28,7 @@ use super::postgres::{FreshDatabase, fresh_database};
 pub const PASSWORD: &str = "correct-horse-7-battery-staple";
 
 /// Whatever a node does by itself is done by then.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running application of its own, with a clock that stands until it is moved.
 pub struct App {

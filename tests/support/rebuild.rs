@@ -13,12 +13,11 @@ use projections::tables::{Tables, markers};
 use serde_json::{Value, from_str};
 use uuid::Uuid;
 
-use super::app::App;
+use super::app::{App, PATIENCE};
 use super::engines::Outcome;
 
 /// Shortest sealed column: form, key id, nonce and tag.
 const SHORTEST_SEALED: usize = 1 + 16 + 12 + 16;
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Builds every projection anew and fails unless the new rows are the live ones, row by row after opening.
 /// Nothing may be written meanwhile.

@@ -1,7 +1,8 @@
 //! The bound of stories that wait for other processes: one that hangs fails, and says what it waited for.
 
 use std::cell::Cell;
-use std::time::Duration;
+use std::error::Error;
+use std::time::{Duration, Instant};
 
 use super::engines::Outcome;
 
@@ -45,6 +46,23 @@ pub async fn in_time<T>(
     awaits(what);
     let done = tokio::time::timeout(time, future).await;
     done.map_err(|_| format!("not within {time:?}: {what}"))
+}
+
+/// Asks again and again until it is so.
+pub async fn within(
+    time: Duration,
+    what: &'static str,
+    is_so: impl AsyncFn() -> Result<bool, Box<dyn Error>>,
+) -> Outcome {
+    awaits(what);
+    let began = Instant::now();
+    while !is_so().await? {
+        if began.elapsed() > time {
+            return Err(format!("not within {time:?}: {what}").into());
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Ok(())
 }
 
 mod tests {
