@@ -31,6 +31,10 @@ const MIGRATION_LOCK: i64 = 0x50_55_4c_53_45;
 /// cache has the rest, once for all of them.
 const SQLITE_CACHE: &str = "-512";
 
+/// After how many pages of its write-ahead log a SQLite file takes them over. Whoever commits does it, and holds up
+/// everybody who waits for that commit: little and often.
+const SQLITE_CHECKPOINT: &str = "100";
+
 /// Where the homes are.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Target {
@@ -353,7 +357,8 @@ impl Target {
             .synchronous(synchronous)
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(5))
-            .pragma("secure_delete", "ON"))
+            .pragma("secure_delete", "ON")
+            .pragma("wal_autocheckpoint", SQLITE_CHECKPOINT))
     }
 
     async fn sqlite_pool(

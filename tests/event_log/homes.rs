@@ -203,6 +203,33 @@ async fn a_transaction_that_found_no_room_leaves_no_trace_on_its_connection() ->
 }
 
 #[tokio::test]
+async fn what_sqlite_writes_ahead_is_taken_over_before_it_is_much() -> Outcome {
+    let installation = Installation::on(Engine::Sqlite).await?;
+    let directory = installation.directory().ok_or("no directory")?;
+    let Homes {
+        log,
+        state,
+        keys,
+        read,
+        ..
+    } = &installation.homes;
+    for (home, file) in [
+        (log, "events.db-wal"),
+        (state, "state.db-wal"),
+        (keys, "keys.db-wal"),
+        (read, "read.db-wal"),
+    ] {
+        execute!(home, "CREATE TABLE filler (bytes BLOB NOT NULL)")?;
+        for _ in 0..150 {
+            execute!(home, "INSERT INTO filler VALUES (randomblob(32768))")?;
+        }
+        let length = tokio::fs::metadata(directory.join(file)).await?.len();
+        assert!(length < 1 << 20, "{file} has {length} bytes");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_is_committed_is_on_the_disk_whatever_the_servers_default() -> Outcome {
     let installation = Installation::on(Engine::Postgres).await?;
     let careless = "DO $$ BEGIN
