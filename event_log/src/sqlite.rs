@@ -5,31 +5,37 @@
 
 use chrono::{DateTime, SubsecRound, Utc};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection};
+use sqlx::{ConnectOptions, Connection, FromRow};
 use uuid::Uuid;
 
 use crate::append::{Append, ClaimAction, Verdict, WriteError, Written};
 use crate::homes::{HomesError, Target};
+use crate::rows::SqliteRows;
 
 const LAST_EVENT: &str = "SELECT position, recorded_at FROM events ORDER BY position DESC LIMIT 1";
-const LAST_SEQUENCE: &str =
-    "SELECT coalesce(max(sequence), 0) FROM events WHERE aggregate_type = $1 AND aggregate_id = $2";
+/// What a batch's commands are judged by: the stream's last sequence, whether its subject is erased, and what is
+/// remembered under the command id.
+const STANDINGS: &str = "WITH asked (command, aggregate_type, aggregate_id, subject, key) AS ({rows}) \
+     SELECT (SELECT coalesce(max(sequence), 0) FROM events e \
+              WHERE e.aggregate_type = a.aggregate_type AND e.aggregate_id = a.aggregate_id) AS last, \
+            EXISTS (SELECT 1 FROM claims WHERE scope = 'erased' AND value = a.subject) AS erased, \
+            k.key IS NOT NULL AS known, k.request, k.outcome, k.sequence, k.position, k.expires_at \
+       FROM asked a LEFT JOIN command_ids k ON k.key = a.key \
+      ORDER BY a.command";
 const OWN_EVENT: &str =
     "SELECT event_id FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 AND sequence = $3";
 const OWN_POSITION: &str =
     "SELECT position FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 AND sequence = $3";
-const KNOWN_COMMAND: &str = "SELECT request, outcome, sequence, position FROM command_ids WHERE key = $1 AND (expires_at IS NULL OR expires_at > $2)";
 const CLAIM: &str =
     "SELECT aggregate_type, aggregate_id, until FROM claims WHERE scope = $1 AND value = $2";
-const INSERT_EVENT: &str = "INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, \
-     position, event_id, recorded_at, correlation_id, causation_id, actor_id, subject_id, content_hash) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+const INSERT_EVENTS: &str = "INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, \
+     position, event_id, recorded_at, correlation_id, causation_id, actor_id, subject_id, content_hash) {rows}";
 const RELEASE_CLAIM: &str = "DELETE FROM claims WHERE scope = $1 AND value = $2 AND aggregate_type = $3 AND aggregate_id = $4";
 const RELEASE_CLAIM_AT: &str = "UPDATE claims SET until = $5 WHERE scope = $1 AND value = $2 AND aggregate_type = $3 AND aggregate_id = $4";
 const SET_CLAIM: &str = "INSERT INTO claims (scope, value, aggregate_type, aggregate_id) VALUES ($1, $2, $3, $4) \
      ON CONFLICT (scope, value) DO UPDATE SET aggregate_type = excluded.aggregate_type, \
      aggregate_id = excluded.aggregate_id, until = NULL WHERE claims.scope <> 'erased'";
-const SET_COMMAND: &str = "INSERT INTO command_ids (key, request, outcome, sequence, position, expires_at) VALUES ($1, $2, $3, $4, $5, $6) \
+const SET_COMMANDS: &str = "INSERT INTO command_ids (key, request, outcome, sequence, position, expires_at) {rows} \
      ON CONFLICT (key) DO UPDATE SET request = excluded.request, outcome = excluded.outcome, \
      sequence = excluded.sequence, position = excluded.position, expires_at = excluded.expires_at";
 
@@ -74,26 +80,38 @@ async fn transact(
         .await?;
     let (start, last) = last.unwrap_or_default();
     let now = wall_clock().max(last);
-    let mut position = start;
+    let mut accepted = Vec::with_capacity(batch.len());
     let mut verdicts = Vec::with_capacity(batch.len());
-    for append in batch {
-        let verdict = match judge(&mut transaction, append, now).await? {
-            Some(verdict) => verdict,
-            None => insert(&mut transaction, append, now, &mut position).await?,
-        };
-        verdicts.push(verdict);
+    let mut position = start;
+    // no two commands of a batch name the same stream, command id or claim: none changes how another stands
+    for (append, standing) in batch.iter().zip(standings(&mut transaction, batch).await?) {
+        let refused = judge(&mut transaction, append, standing, now).await?;
+        verdicts.push(refused.unwrap_or_else(|| {
+            position += length(append);
+            let one = Accepted { append, position };
+            let sequence = one.sequence();
+            accepted.push(one);
+            Verdict::Appended { position, sequence }
+        }));
     }
+    insert_events(&mut transaction, &accepted, now).await?;
+    change_claims(&mut transaction, &accepted).await?;
+    remember_commands(&mut transaction, &accepted).await?;
     if position == start {
         transaction.rollback().await?;
     } else {
         transaction.commit().await?;
     }
-    let events: usize = batch.iter().map(|append| append.events.len()).sum();
-    let all_appended = i64::try_from(events) == Ok(position - start);
+    let all_appended = accepted.len() == batch.len();
     Ok(Written {
         verdicts,
         recorded_at: all_appended.then_some(now),
     })
+}
+
+/// How many events a command has.
+fn length(append: &Append) -> i64 {
+    i64::try_from(append.events.len()).unwrap_or(i64::MAX)
 }
 
 /// The database clock: SQLite has none of its own, so it is this machine's.
@@ -105,45 +123,84 @@ fn wall_clock() -> DateTime<Utc> {
     Utc::now().trunc_subsecs(6)
 }
 
+/// What the log holds against a command, or for it.
+#[derive(FromRow)]
+struct Standing {
+    /// The stream's last sequence.
+    last: i64,
+    /// Its subject is being erased.
+    erased: bool,
+    /// The command id is remembered, be its time over or not.
+    known: bool,
+    request: Option<Vec<u8>>,
+    outcome: Option<String>,
+    sequence: Option<i64>,
+    position: Option<i64>,
+    expires_at: Option<DateTime<Utc>>,
+}
+
+impl Standing {
+    /// The verdict for a command whose id is remembered.
+    fn repeated(self, request: &[u8], now: DateTime<Utc>) -> Option<Verdict> {
+        if !self.known || self.expires_at.is_some_and(|until| until <= now) {
+            return None;
+        }
+        if self.request.as_deref() != Some(request) {
+            return Some(Verdict::OtherRequest);
+        }
+        Some(Verdict::Repeated {
+            position: self.position?,
+            sequence: self.sequence?,
+            outcome: self.outcome?,
+        })
+    }
+}
+
+/// How each command of a batch stands, in their order.
+async fn standings(
+    transaction: &mut SqliteConnection,
+    batch: &[&Append],
+) -> Result<Vec<Standing>, sqlx::Error> {
+    let mut standings = Vec::with_capacity(batch.len());
+    let mut rows = SqliteRows::new(STANDINGS, batch.len());
+    for (command, append) in (0_i64..).zip(batch) {
+        let subject = append.subject_id.filter(|_| !append.erasing);
+        rows.push_bind(command)
+            .push_bind(append.aggregate_type)
+            .push_bind(append.aggregate_id.as_str())
+            .push_bind(subject)
+            .push_bind(
+                append
+                    .command
+                    .as_ref()
+                    .map(|command| command.key.as_slice()),
+            );
+        if rows.end_row() {
+            standings.extend(rows.fetch(&mut *transaction).await?);
+        }
+    }
+    Ok(standings)
+}
+
 /// The verdict for a command that must not be appended, or `None` when it may.
 async fn judge(
     transaction: &mut SqliteConnection,
     append: &Append,
+    standing: Standing,
     now: DateTime<Utc>,
 ) -> Result<Option<Verdict>, sqlx::Error> {
-    let (last,): (i64,) = sqlx::query_as(LAST_SEQUENCE)
-        .bind(append.aggregate_type)
-        .bind(&append.aggregate_id)
-        .fetch_one(&mut *transaction)
-        .await?;
+    let (last, erased) = (standing.last, standing.erased);
     if last > append.expected
         && let Some(verdict) = appended_before(transaction, append).await?
     {
         return Ok(Some(verdict));
     }
-    if let Some(command) = &append.command {
-        let known: Option<(Vec<u8>, String, i64, i64)> = sqlx::query_as(KNOWN_COMMAND)
-            .bind(&command.key)
-            .bind(now)
-            .fetch_optional(&mut *transaction)
-            .await?;
-        if let Some((request, outcome, sequence, position)) = known {
-            return Ok(Some(if request == command.request {
-                Verdict::Repeated {
-                    position,
-                    sequence,
-                    outcome,
-                }
-            } else {
-                Verdict::OtherRequest
-            }));
-        }
-    }
-    if let (Some(subject), false) = (append.subject_id, append.erasing)
-        && holder(transaction, "erased", subject.as_bytes())
-            .await?
-            .is_some()
+    if let Some(command) = &append.command
+        && let Some(verdict) = standing.repeated(&command.request, now)
     {
+        return Ok(Some(verdict));
+    }
+    if erased {
         return Ok(Some(Verdict::SubjectErased));
     }
     if last != append.expected {
@@ -181,7 +238,7 @@ async fn appended_before(
     if at_expected.map(|(id,)| id) != append.events.first().map(|event| event.event_id) {
         return Ok(None);
     }
-    let sequence = append.expected + i64::try_from(append.events.len()).unwrap_or(i64::MAX);
+    let sequence = append.expected + length(append);
     let (position,): (i64,) = sqlx::query_as(OWN_POSITION)
         .bind(append.aggregate_type)
         .bind(&append.aggregate_id)
@@ -205,64 +262,95 @@ async fn holder(
         .await
 }
 
-async fn insert(
+/// A command that is appended, and where its last event stands.
+struct Accepted<'a> {
+    append: &'a Append,
+    position: i64,
+}
+
+impl Accepted<'_> {
+    fn sequence(&self) -> i64 {
+        self.append.expected + length(self.append)
+    }
+}
+
+async fn insert_events(
     transaction: &mut SqliteConnection,
-    append: &Append,
+    accepted: &[Accepted<'_>],
     now: DateTime<Utc>,
-    position: &mut i64,
-) -> Result<Verdict, sqlx::Error> {
-    let mut sequence = append.expected;
-    for event in &append.events {
-        sequence += 1;
-        *position += 1;
-        sqlx::query(INSERT_EVENT)
-            .bind(append.aggregate_type)
-            .bind(&append.aggregate_id)
-            .bind(sequence)
-            .bind(&event.event_type)
-            .bind(&event.event_version)
-            .bind(&event.payload)
-            .bind(&event.metadata)
-            .bind(*position)
-            .bind(event.event_id)
-            .bind(now)
-            .bind(append.correlation_id)
-            .bind(append.causation_id)
-            .bind(&append.actor_id)
-            .bind(append.subject_id)
-            .bind(event.content_hash.as_slice())
-            .execute(&mut *transaction)
-            .await?;
-    }
-    for claim in &append.claims {
-        let (change, until) = match claim.change {
-            ClaimAction::Take | ClaimAction::Erase => (SET_CLAIM, None),
-            ClaimAction::Release => (RELEASE_CLAIM, None),
-            ClaimAction::ReleaseAt(until) => (RELEASE_CLAIM_AT, Some(until)),
-        };
-        let mut query = sqlx::query(change)
-            .bind(claim.scope)
-            .bind(&claim.value)
-            .bind(append.aggregate_type)
-            .bind(&append.aggregate_id);
-        if until.is_some() {
-            query = query.bind(until);
+) -> Result<(), sqlx::Error> {
+    let events = accepted.iter().map(|one| one.append.events.len()).sum();
+    let mut rows = SqliteRows::new(INSERT_EVENTS, events);
+    for Accepted { append, position } in accepted {
+        let first = position + 1 - length(append);
+        let places = (append.expected + 1..).zip(first..);
+        for (event, (sequence, position)) in append.events.iter().zip(places) {
+            rows.push_bind(append.aggregate_type)
+                .push_bind(append.aggregate_id.as_str())
+                .push_bind(sequence)
+                .push_bind(event.event_type.as_str())
+                .push_bind(event.event_version.as_str())
+                .push_bind(event.payload.as_str())
+                .push_bind(event.metadata.as_str())
+                .push_bind(position)
+                .push_bind(event.event_id)
+                .push_bind(now)
+                .push_bind(append.correlation_id)
+                .push_bind(append.causation_id)
+                .push_bind(append.actor_id.as_str())
+                .push_bind(append.subject_id)
+                .push_bind(event.content_hash.as_slice());
+            if rows.end_row() {
+                rows.execute(&mut *transaction).await?;
+            }
         }
-        query.execute(&mut *transaction).await?;
     }
-    if let Some(command) = &append.command {
-        sqlx::query(SET_COMMAND)
-            .bind(&command.key)
-            .bind(&command.request)
-            .bind(&command.outcome)
-            .bind(sequence)
-            .bind(*position)
-            .bind(command.expires_at)
-            .execute(&mut *transaction)
-            .await?;
+    Ok(())
+}
+
+async fn change_claims(
+    transaction: &mut SqliteConnection,
+    accepted: &[Accepted<'_>],
+) -> Result<(), sqlx::Error> {
+    for Accepted { append, .. } in accepted {
+        for claim in &append.claims {
+            let (change, until) = match claim.change {
+                ClaimAction::Take | ClaimAction::Erase => (SET_CLAIM, None),
+                ClaimAction::Release => (RELEASE_CLAIM, None),
+                ClaimAction::ReleaseAt(until) => (RELEASE_CLAIM_AT, Some(until)),
+            };
+            let mut query = sqlx::query(change)
+                .bind(claim.scope)
+                .bind(&claim.value)
+                .bind(append.aggregate_type)
+                .bind(&append.aggregate_id);
+            if until.is_some() {
+                query = query.bind(until);
+            }
+            query.execute(&mut *transaction).await?;
+        }
     }
-    Ok(Verdict::Appended {
-        position: *position,
-        sequence,
-    })
+    Ok(())
+}
+
+async fn remember_commands(
+    transaction: &mut SqliteConnection,
+    accepted: &[Accepted<'_>],
+) -> Result<(), sqlx::Error> {
+    let remembered = accepted
+        .iter()
+        .filter_map(|one| Some((one, one.append.command.as_ref()?)));
+    let mut rows = SqliteRows::new(SET_COMMANDS, remembered.clone().count());
+    for (one, command) in remembered {
+        rows.push_bind(command.key.as_slice())
+            .push_bind(command.request.as_slice())
+            .push_bind(command.outcome.as_str())
+            .push_bind(one.sequence())
+            .push_bind(one.position)
+            .push_bind(command.expires_at);
+        if rows.end_row() {
+            rows.execute(&mut *transaction).await?;
+        }
+    }
+    Ok(())
 }

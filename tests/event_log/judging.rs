@@ -137,6 +137,56 @@ async fn losers_do_not_hurt_winners_of_the_same_batch() -> Outcome {
 }
 
 #[tokio::test]
+async fn each_of_hundreds_in_one_batch_gets_its_own_verdict() -> Outcome {
+    each_engine(async |installation| {
+        let process = Arc::new(Process::of(installation).await?);
+        let streams: Vec<String> = (0..200).map(|number| format!("t{number}")).collect();
+        let count = || [Event::Counted { by: 1 }];
+        for moved in streams.iter().step_by(7) {
+            process.say::<Tally>(moved, count()).await?;
+        }
+        let before = events(&process).await?;
+        let ids: Vec<_> = (0..200)
+            .map(|number| remember(&format!("k{number}"), "r", None))
+            .collect();
+        let nothing = Loaded::<Tally>::default();
+        // handed in before the appender's task runs again, so that they are one batch
+        let said = |again| {
+            let told = streams.iter().zip(&ids).enumerate();
+            try_join_all(told.map(|(number, (stream, id))| {
+                let id = (again || number % 3 == 0).then_some(id);
+                process.say_after(&nothing, stream, count(), id)
+            }))
+        };
+        let mut position = before;
+        for (number, verdict) in said(false).await?.into_iter().enumerate() {
+            let expected = if number % 7 == 0 {
+                Verdict::Conflict
+            } else {
+                position += 1;
+                Verdict::Appended {
+                    position,
+                    sequence: 1,
+                }
+            };
+            assert_eq!(verdict, expected, "t{number}");
+        }
+        for (number, verdict) in said(true).await?.into_iter().enumerate() {
+            let known = number % 3 == 0 && number % 7 != 0;
+            assert_eq!(
+                matches!(verdict, Verdict::Repeated { sequence: 1, .. }),
+                known,
+                "t{number}: {verdict:?}"
+            );
+            assert!(known || verdict == Verdict::Conflict, "t{number}");
+        }
+        assert_eq!(events(&process).await?, position);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
 async fn of_a_batch_that_names_one_claim_twice_the_first_wins_and_the_second_hears_of_it() -> Outcome
 {
     each_engine(async |installation| {

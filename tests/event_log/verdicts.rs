@@ -176,8 +176,7 @@ impl Names {
     }
 }
 
-/// Two logs: one gets every command by itself, on SQLite, where each is judged by code that knows no batches; the
-/// other all of a round at once.
+/// Two logs: one gets every command by itself, on SQLite; the other all of a round at once.
 struct Pair {
     one_by_one: Side,
     batched: Side,
